@@ -1,0 +1,201 @@
+"""The command `seedbed`: prose and progress to stderr, tables and JSON to stdout.
+
+Exit status: 0 all well; 1 a promise is broken, an experiment failed, or two records differ; 2 what was asked means
+nothing or cannot be read or written; 130 interrupted.
+"""
+
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from seedbed.errors import SeedbedError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from seedbed.promise import Promises
+    from seedbed.record import Record, Stored
+    from seedbed.rerun.plan import Plan
+
+RECORDS = Path("records")
+"""Where a project keeps the records of other machines; those of this one land in its folder `local`."""
+
+EXIT_BROKEN = 1
+EXIT_UNREADABLE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="seedbed",
+    help="Rerun experiments under changed conditions and record the differences, to the last bit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+
+
+def main() -> None:
+    """Run the command, and turn what Seedbed refuses into one line and exit status 2."""
+    try:
+        app()
+    except SeedbedError as error:
+        print(f"seedbed: {error}", file=sys.stderr)
+        sys.exit(EXIT_UNREADABLE)
+
+
+@app.command()
+def repro(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PACKAGE.MODULE:FUNCTION]...",
+            help="What to run; else what pyproject.toml names, else the built-in experiments.",
+            show_default=False,
+        ),
+    ] = None,
+    level: Annotated[str, typer.Option(help="Levels, with commas between.")] = "none,seeded,deterministic",
+    vary: Annotated[
+        str, typer.Option(help="Conditions, with commas between.")
+    ] = "rerun,hashseed,threads,isa,order,device",
+    device: Annotated[
+        Literal["cpu", "cuda", "auto"], typer.Option(help="auto: the CPU, and a CUDA GPU where there is one.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="Handed to every experiment; 0 to 2**32-1.")] = 1337,
+    out: Annotated[
+        Path | None, typer.Option(help="The record's folder, new.  [default: records/local/TIME]", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish a check that was interrupted.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes side by side.  [default: one a core]", show_default=False)
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that one run of an experiment may take.")
+    ] = 600.0,
+    json: Json = False,
+) -> None:
+    """Rerun experiments under changed conditions: what gives the same bits, and what does not?"""
+    from seedbed.promise import settings
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as `docker stop` ends a run: as Ctrl-C does
+    project = settings(Path("pyproject.toml"))
+    plan = _plan(tuple(experiments or ()) or project.experiments, level, vary, device, seed)
+    folder = out or _default_out(resume)
+    try:
+        record = _check(plan, folder, resume, jobs, time_limit, project.promises)
+    except KeyboardInterrupt:
+        print(f"seedbed: interrupted; go on with: seedbed repro --resume --out {folder} ...", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    raise typer.Exit(_show(record, folder, project.promises, json))
+
+
+def _plan(names: tuple[str, ...], level: str, vary: str, device: str, seed: int) -> "Plan":
+    from seedbed import environment, suite
+    from seedbed.condition import Cpu
+    from seedbed.errors import ConfigError
+    from seedbed.rerun.plan import make_plan
+    from seedbed.seeding import check_seed
+
+    no_gpu = environment.no_cuda()
+    if device == "cuda" and no_gpu:
+        raise ConfigError(f"--device cuda: {no_gpu}")
+    return make_plan(
+        names or suite.EXPERIMENTS,
+        levels=_words(level),
+        conditions=_words(vary),
+        device=device,
+        no_gpu=no_gpu,
+        seed=check_seed(seed),
+        cpu=Cpu(...),
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _default_out(resume: bool) -> Path:  # noqa: FBT001
+    from seedbed.rerun.partial import latest
+
+    local = RECORDS / "local"
+    return latest(local) if resume else local / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _check(
+    plan: "Plan", out: Path, resume: bool, jobs: int | None, time_limit: float, promises: "Promises"  # noqa: FBT001
+) -> "Record":
+    from seedbed import environment
+    from seedbed.progress import progress
+    from seedbed.rerun.check import make_record, run
+    from seedbed.rerun.partial import Header, Partial
+
+    here = environment.read(Path.cwd())
+    header = Header(plan=plan, environment=here)
+    partial = (Partial.resume if resume else Partial.start)(out, header)
+    with progress() as tick:
+        run(partial, slots=jobs or here.cpu.usable, time_limit=time_limit, tick=tick)
+    return make_record(partial, out, promises)
+
+
+def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> int:  # noqa: FBT001
+    from seedbed import report
+    from seedbed.record import compare_records, read, to_json
+
+    if json:
+        sys.stdout.buffer.write(to_json(record))
+    else:
+        _console().print(report.render(record))
+    broken = report.failed(record)
+    this = read(folder)
+    for other in _others(folder):
+        matches = compare_records(this, other, promises, default=None)
+        print(report.summarise(matches, this.name, other.name), file=sys.stderr)
+        broken |= any(match.kept is False for match in matches)
+    print(f"record: {folder}", file=sys.stderr)
+    return EXIT_BROKEN if broken else 0
+
+
+def _others(folder: Path) -> "list[Stored]":
+    """The committed records of other machines; one that cannot be read is said, and passed over."""
+    from seedbed.errors import RecordError
+    from seedbed.record import JSON_NAME, read
+
+    others = []
+    for path in sorted(RECORDS.glob(f"*/{JSON_NAME}")):
+        if path.parent.resolve() != folder.resolve():
+            try:
+                others.append(read(path.parent))
+            except RecordError as error:
+                print(f"seedbed: passed over: {error}", file=sys.stderr)
+    return others
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    # A table in a pipe or a log is not cut to the 80 columns that a missing terminal is taken for.
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+@app.command()
+def compare(
+    actual: Annotated[Path, typer.Argument(help="A record: its folder, or its record.json.")],
+    expected: Annotated[Path, typer.Argument(help="The record to hold it against.")],
+    json: Json = False,
+) -> None:
+    """Compare two records, across machines, devices or versions: exit status 0 where all promises hold, else 1."""
+    from seedbed import report
+    from seedbed.promise import settings
+    from seedbed.record import compare_records, read
+
+    matches = compare_records(read(actual), read(expected), settings(Path("pyproject.toml")).promises)
+    if json:
+        _print_json(matches)
+    else:
+        _console().print(report.render_matches(matches, str(actual), str(expected)))
+    raise typer.Exit(EXIT_BROKEN if any(match.kept is False for match in matches) else 0)

@@ -1,0 +1,66 @@
+"""What a worker process says, and how: each message is the bytes of a safetensors file, its arrays the results."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from seedbed.bits import Bits
+from seedbed.determinism import Flags
+from seedbed.environment import InForce
+from seedbed.errors import RecordError
+from seedbed.storage import dumps, loads
+
+_KEY = "message"
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """A message."""
+
+
+class Started(_Message):
+    """The worker turns to an experiment: whatever happens next, it happened there."""
+
+    experiment: str
+
+
+class Ready(_Message):
+    """All experiments are loaded and the level is set: this is in force."""
+
+    in_force: InForce
+    flags: Flags | None
+
+
+class Finished(_Message):
+    """An experiment is over; if `status` is done, its results are the message's arrays."""
+
+    experiment: str
+    status: Literal["done", "failed", "skipped"]
+    reason: str = ""
+    output: str = ""
+    loaded: bool = True
+    seconds: float = 0.0
+    runs: int = 1
+    varied: int = 0
+    fingerprints: dict[str, str] = {}
+
+
+Message = Started | Ready | Finished
+
+
+def encode(message: Message, arrays: Mapping[str, Bits] | None = None) -> bytes:
+    """Encode a message with its arrays."""
+    return dumps(arrays or {}, {_KEY: msgspec.json.encode(message).decode()})
+
+
+def decode(data: bytes, place: str) -> tuple[Message, dict[str, Bits]]:
+    """Decode a message with its arrays.
+
+    Raises:
+        RecordError: naming `place`, where it is none.
+    """
+    arrays, metadata = loads(data, place)
+    try:
+        return msgspec.json.decode(metadata[_KEY], type=Message), arrays
+    except (KeyError, msgspec.DecodeError) as error:
+        raise RecordError(f"{place}: expected a worker's message, found: {error!r}") from None

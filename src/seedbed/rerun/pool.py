@@ -1,0 +1,194 @@
+"""Worker processes, several side by side: started, watched, limited, and never left behind."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import msgspec
+
+from seedbed.condition import level_environ
+from seedbed.rerun.messages import Finished, Ready, Started, decode, encode
+from seedbed.rerun.plan import Job
+
+OUTPUT_LINES = 20
+_OUTPUT_BYTES = 8192
+_POLL_SECONDS = 0.25
+_EXIT_SECONDS = 5.0
+"""How long a process that has said everything may take to end by itself."""
+
+
+class Event(NamedTuple):
+    """A message of one job, as its bytes too: what is in force (`experiment` is None), or an experiment that is over."""
+
+    job: Job
+    experiment: str | None
+    message: Ready | Finished
+    data: bytes
+
+
+class Pool:
+    """Runs jobs in worker processes, `slots` at a time, and kills what is left of them when the block is left.
+
+    `time_limit`, in seconds, is how long one run of one experiment (or the import of its module) may take. An experiment
+    that ends its process, or that the limit ends, is `failed`; another process goes on with the rest of the job.
+    """
+
+    def __init__(self, slots: int, time_limit: float, environ: Mapping[str, str]) -> None:
+        self.slots = slots
+        self.time_limit = time_limit
+        self.environ = environ
+        self._workers: list[_Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+        """Run the jobs, in order as slots come free, and yield what happens as it happens."""
+        queue = deque(jobs)
+        while queue or self._workers:
+            while queue and len(self._workers) < self.slots:
+                self._workers.append(_Process(queue.popleft(), self.environ, self.time_limit))
+            wait([source for worker in self._workers for source in worker.sources], _POLL_SECONDS)
+            for worker in tuple(self._workers):
+                yield from worker.events()
+                if worker.over:
+                    self._workers.remove(worker)
+                    worker.kill()
+                    yield from self._after(worker, queue)
+
+    def _after(self, worker: "_Process", queue: deque[Job]) -> Iterator[Event]:
+        if not worker.remaining:
+            return
+        culprit = worker.current or worker.remaining[0]
+        yield worker.finished(Finished(experiment=culprit, status="failed", reason=worker.cause()))
+        if rest := tuple(name for name in worker.remaining if name != culprit):
+            queue.appendleft(msgspec.structs.replace(worker.job, experiments=rest))
+
+
+class _Process:
+    """One worker process."""
+
+    def __init__(self, job: Job, environ: Mapping[str, str], time_limit: float) -> None:
+        self.job = job
+        self.remaining = list(job.experiments)
+        self.current: str | None = None
+        self.over = False
+        self._time_limit = time_limit
+        self._timed_out = False
+        self._output = bytearray()
+        self._deadline = time.monotonic() + time_limit
+        self._channel, channel = Pipe(duplex=False)
+        lifeline, self._lifeline = os.pipe()
+        try:
+            self._popen = subprocess.Popen(
+                _command(job, channel.fileno(), lifeline),
+                env={**environ, **level_environ(job.level, job.seed), **job.variant.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone; and one group to kill
+                pass_fds=(channel.fileno(), lifeline),
+            )
+        finally:
+            channel.close()
+            os.close(lifeline)
+        self._stdout = self._popen.stdout.fileno() if self._popen.stdout else -1
+        os.set_blocking(self._stdout, False)
+        self._sources: list[Connection | int] = [self._channel, self._stdout]
+
+    @property
+    def sources(self) -> list[Connection | int]:
+        """What to wait for: whatever of the channel and the output is still open."""
+        return self._sources
+
+    def events(self) -> Iterator[Event]:
+        """Read what there is to read, and see whether the process is over or out of time."""
+        ended = self._popen.poll() is not None  # asked first: what it said before its end is then still read below
+        self._read_output()
+        while self._channel in self._sources and self._channel.poll():
+            try:
+                data = self._channel.recv_bytes()
+            except EOFError:
+                self._sources.remove(self._channel)
+                self._deadline = time.monotonic() + _EXIT_SECONDS
+            else:
+                self._read_output()
+                yield from self._event(data)
+        late = time.monotonic() > self._deadline
+        self._timed_out = late and not ended and self._channel in self._sources
+        self.over = ended or late or not self._sources
+
+    def _event(self, data: bytes) -> Iterator[Event]:
+        message, _ = decode(data, "worker")
+        self._deadline = time.monotonic() + self._time_limit
+        if isinstance(message, Started):
+            if self.current != message.experiment:
+                self._output.clear()
+            self.current = message.experiment
+        elif isinstance(message, Ready):
+            self.current = None
+            yield Event(self.job, None, message, data)
+        else:
+            yield self.finished(message, data)
+
+    def finished(self, message: Finished, data: bytes | None = None) -> Event:
+        """The event that an experiment is over; one that failed is given the last lines that it printed."""
+        self.remaining.remove(message.experiment)
+        if message.status == "failed":
+            message = msgspec.structs.replace(message, output=self._last_lines())
+            data = None
+        return Event(self.job, message.experiment, message, data or encode(message))
+
+    def cause(self) -> str:
+        """Why the process ended before its job was done."""
+        if self._timed_out:
+            return f"stopped: it took longer than the time limit of {self._time_limit:g} s (--time-limit)"
+        status = self._popen.wait()
+        if status >= 0:
+            return f"its process ended with exit status {status}"
+        name = signal.Signals(-status).name
+        return f"its process was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+    def kill(self) -> None:
+        """End the process, and whatever it started: what is left of its group dies with the lifeline."""
+        if not self._sources:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(_EXIT_SECONDS)
+        if self._popen.poll() is None:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        os.close(self._lifeline)
+        self._popen.wait()
+        self._channel.close()
+        if self._popen.stdout is not None:
+            self._popen.stdout.close()
+
+    def _read_output(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._stdout in self._sources:
+                if not (data := os.read(self._stdout, 65536)):
+                    self._sources.remove(self._stdout)
+                self._output += data
+                del self._output[:-_OUTPUT_BYTES]
+
+    def _last_lines(self) -> str:
+        lines = self._output.decode(errors="replace").splitlines()
+        return "\n".join(lines[-OUTPUT_LINES:])
+
+
+def _command(job: Job, channel: int, lifeline: int) -> list[str]:
+    text = msgspec.json.encode(job).decode()
+    return [sys.executable, "-m", "seedbed.rerun.worker", text, str(channel), str(lifeline)]

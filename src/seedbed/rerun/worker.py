@@ -1,0 +1,132 @@
+"""What one process of a check does: ``python -m seedbed.rerun.worker JOB CHANNEL LIFELINE``.
+
+JOB is JSON; CHANNEL is the file descriptor that the messages go to; LIFELINE is one that the parent holds open as long as
+it lives.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import msgspec
+
+from seedbed.bits import Bits
+from seedbed.determinism import in_force as flags_in_force
+from seedbed.environment import in_force
+from seedbed.experiment import Experiment, load
+from seedbed.fingerprint import fingerprints
+from seedbed.rerun.messages import Finished, Message, Ready, Started, encode
+from seedbed.rerun.plan import Job
+from seedbed.seeding import set_all_seeds
+
+REPEAT_SECONDS = 0.25
+"""How long one experiment is repeated in one process, at least twice and at most `Variant.repeats` times."""
+
+
+class Worker:
+    """Runs the experiments of one job and sends what they return."""
+
+    def __init__(self, job: Job, connection: Connection) -> None:
+        self.job = job
+        self.connection = connection
+
+    def run(self) -> None:
+        """Load all experiments, set the level, say what is in force, then run them one by one."""
+        experiments = [experiment for name in self.job.experiments if (experiment := self._load(name))]
+        self._set_level()
+        self._send(Ready(in_force=in_force(), flags=flags_in_force() if "torch" in sys.modules else None))
+        for experiment in experiments:
+            self._run(experiment)
+
+    def _send(self, message: Message, arrays: dict[str, Bits] | None = None) -> None:
+        self.connection.send_bytes(encode(message, arrays))
+
+    def _set_level(self) -> None:
+        if self.job.level != "none":
+            set_all_seeds(self.job.seed, deterministic=self.job.level == "deterministic")
+
+    def _load(self, name: str) -> Experiment | None:
+        self._send(Started(experiment=name))
+        try:
+            return load(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a user's module raises is one failed cell)
+            self._fail(name, error, loaded=False)
+            return None
+
+    def _run(self, experiment: Experiment) -> None:
+        if self.job.variant.device != "cpu" and not experiment.takes_device:
+            self._send(Finished(experiment=experiment.name, status="skipped", reason="takes no device: CPU only"))
+            return
+        try:
+            finished, results = self._repeat(experiment)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever an experiment raises is one failed cell)
+            self._fail(experiment.name, error)
+        else:
+            self._send(finished, results)
+
+    def _repeat(self, experiment: Experiment) -> tuple[Finished, dict[str, Bits]]:
+        begin = time.perf_counter()
+        first = results = self._once(experiment)
+        end = time.perf_counter()
+        digests = fingerprints(first)
+        runs, varied = 1, 0
+        while runs < self.job.variant.repeats and (runs < 2 or time.perf_counter() - end < REPEAT_SECONDS):
+            again = self._once(experiment)
+            runs += 1
+            if fingerprints(again) != digests:
+                varied += 1
+                results = again if varied == 1 else results
+        finished = Finished(
+            experiment=experiment.name,
+            status="done",
+            seconds=round(end - begin, 6),
+            runs=runs,
+            varied=varied,
+            fingerprints=fingerprints(results),
+        )
+        return finished, results
+
+    def _once(self, experiment: Experiment) -> dict[str, Bits]:
+        self._send(Started(experiment=experiment.name))
+        self._set_level()
+        return experiment.run(self.job.seed, self.job.variant.device)
+
+    def _fail(self, name: str, error: BaseException, *, loaded: bool = True) -> None:
+        traceback.print_exception(error)  # the parent keeps the last lines
+        reason = traceback.format_exception_only(error)[-1].strip()
+        self._send(Finished(experiment=name, status="failed", reason=reason, loaded=loaded))
+
+
+def die_with_parent(lifeline: int) -> None:
+    """Make this process group end when the parent does, however it ends, and whatever this process is busy with.
+
+    A child that does nothing but wait for the lifeline to close then kills the group: a thread here could not while an
+    experiment holds the interpreter lock.
+    """
+    if os.fork() == 0:
+        os.closerange(0, lifeline)
+        os.closerange(lifeline + 1, 256)
+        os.read(lifeline, 1)
+        os.killpg(0, signal.SIGKILL)
+    os.close(lifeline)
+
+
+def main(argv: list[str]) -> None:
+    """Run the job that the arguments name."""
+    job = msgspec.json.decode(argv[0], type=Job)
+    channel, lifeline = int(argv[1]), int(argv[2])
+    die_with_parent(lifeline)
+    os.set_inheritable(channel, False)
+    with contextlib.suppress(OSError):  # where memory runs out, this process goes first, not the one that watches it
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    with Connection(channel, readable=False) as connection:
+        Worker(job, connection).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
