@@ -1,0 +1,31 @@
+"""What this machine, interpreter, lock, container, CPU, BLAS and GPU are, what is in force, and how two differ."""
+
+from seedbed.environment.libraries import Library, NumpyFeatures, TorchBuild, numpy_features
+from seedbed.environment.machine import Container, Cpu, Gpu, System
+from seedbed.environment.process import VARIABLES, InForce, in_force
+from seedbed.environment.software import Lock, Python, Source
+from seedbed.environment.text import describe, lines
+from seedbed.environment.whole import Environment, difference, no_cuda, read
+
+__all__ = [
+    "VARIABLES",
+    "Container",
+    "Cpu",
+    "Environment",
+    "Gpu",
+    "InForce",
+    "Library",
+    "Lock",
+    "NumpyFeatures",
+    "Python",
+    "Source",
+    "System",
+    "TorchBuild",
+    "describe",
+    "difference",
+    "in_force",
+    "lines",
+    "no_cuda",
+    "numpy_features",
+    "read",
+]
