@@ -99,11 +99,12 @@ def _plan(names: tuple[str, ...], level: str, vary: str, device: str, seed: int)
     from seedbed.condition import Cpu
     from seedbed.errors import ConfigError
     from seedbed.rerun.plan import make_plan
-    from seedbed.seeding import check_seed
+    from seedbed.seeding import _checked as check_seed
 
     no_gpu = environment.no_cuda()
     if device == "cuda" and no_gpu:
         raise ConfigError(f"--device cuda: {no_gpu}")
+    here = environment.read()
     return make_plan(
         names or suite.EXPERIMENTS,
         levels=_words(level),
@@ -111,7 +112,12 @@ def _plan(names: tuple[str, ...], level: str, vary: str, device: str, seed: int)
         device=device,
         no_gpu=no_gpu,
         seed=check_seed(seed),
-        cpu=Cpu(...),
+        cpu=Cpu(
+            cores=here.cpu.usable,
+            features=frozenset(here.cpu.features),
+            numpy_features=environment.numpy_features().enabled,
+            machine=here.system.machine,
+        ),
     )
 
 
@@ -134,7 +140,7 @@ def _check(
     from seedbed.rerun.check import make_record, run
     from seedbed.rerun.partial import Header, Partial
 
-    here = environment.read(Path.cwd())
+    here = environment.read(load=True)
     header = Header(plan=plan, environment=here)
     partial = (Partial.resume if resume else Partial.start)(out, header)
     with progress() as tick:
@@ -189,13 +195,50 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare two records, across machines, devices or versions: exit status 0 where all promises hold, else 1."""
+    import msgspec
+
     from seedbed import report
     from seedbed.promise import settings
     from seedbed.record import compare_records, read
 
     matches = compare_records(read(actual), read(expected), settings(Path("pyproject.toml")).promises)
     if json:
-        _print_json(matches)
+        sys.stdout.buffer.write(msgspec.json.encode(matches) + b"\n")
     else:
         _console().print(report.render_matches(matches, str(actual), str(expected)))
     raise typer.Exit(EXIT_BROKEN if any(match.kept is False for match in matches) else 0)
+
+
+@app.command()
+def show(
+    record: Annotated[Path, typer.Argument(help="A record: its folder, or its record.json.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
+    json: Json = False,
+) -> None:
+    """Show a record as its check did."""
+    from seedbed import report
+    from seedbed.record import read, to_json
+
+    found = read(record).record
+    if json:
+        sys.stdout.buffer.write(to_json(found))
+    elif markdown:
+        print(report.markdown(found), report.markdown(found, detail=True), sep="\n", end="")
+    else:
+        _console().print(report.render(found))
+
+
+@app.command()
+def env(json: Json = False) -> None:
+    """Show what can change the bits of a result here: interpreter, lock, CPU, BLAS, torch, GPU, variables."""
+    import msgspec
+
+    from seedbed import environment
+
+    here = environment.read(load=True)
+    if json:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(here), indent=1) + b"\n")
+    else:
+        from seedbed import report
+
+        _console().print(report.render_environment(here))

@@ -5,7 +5,6 @@ the interpreter starts: after `import torch`, ATen, MKL and oneDNN still listen 
 OpenBLAS and NumPy no longer do, which leaves a half-applied state, in silence.
 """
 
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +64,7 @@ class Cpu:
     cores: int
     features: frozenset[str]
     numpy_features: tuple[str, ...]
-    machine: str = platform.machine()
+    machine: str
 
 
 def level_environ(level: str, seed: int) -> dict[str, str]:

@@ -32,11 +32,7 @@ Status = Literal["done", "failed", "skipped"]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A part of a record."""
-
-
-class Run(_Part):
+class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One worker process: what was asked of it, and what was in force when its first experiment began."""
 
     level: str
@@ -46,7 +42,7 @@ class Run(_Part):
     """None where the process never loaded torch."""
 
 
-class Cell(_Part):
+class Cell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One experiment at one level under one variant."""
 
     experiment: str
@@ -75,7 +71,7 @@ class Cell(_Part):
     """Whether the promise was kept; None where there is no promise or nothing to hold against it."""
 
 
-class Record(_Part):
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything that one check found."""
 
     schema_version: int
@@ -196,7 +192,7 @@ def json_schema() -> dict[str, Any]:
     return msgspec.json.schema(Record)
 
 
-class Match(_Part):
+class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How one experiment's baseline in a record relates to that in another record."""
 
     experiment: str
@@ -232,8 +228,8 @@ def compare_records(
                 level=cell.level,
                 devices=(cell.device, other.device),
                 comparison=comparison,
-                promise=promise and promise.text,
-                kept=promise and promise.kept(comparison),
+                promise=promise.text if promise else None,
+                kept=promise.kept(comparison) if promise else None,
             )
         )
     return matches

@@ -1,15 +1,17 @@
 """A record, or the comparison of two, as tables for people: on the terminal, and in Markdown for a README."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from seedbed.comparison import Relation, describe, short
 from seedbed.condition import CONDITIONS, CPU_CONDITIONS
+from seedbed.environment import Environment
 from seedbed.record import Cell, Match, Record
 
 BUILT_IN = "seedbed.suite."
@@ -127,10 +129,14 @@ def remarks(record: Record) -> Iterator[str]:
     for cell in record.cells:
         if cell.kept is False and cell.comparison is not None:
             yield f"broken promise: {_where(cell)}: promised {cell.promise}, found {describe(cell.comparison)}"
+    failures: dict[tuple[str, str], list[Cell]] = {}
     for cell in record.cells:
         if cell.status == "failed":
-            yield f"failed: {_where(cell)}: {cell.reason}"
-            yield from (f"    {line}" for line in cell.output.splitlines())
+            failures.setdefault((cell.experiment, cell.reason), []).append(cell)
+    for (_, reason), cells in failures.items():
+        more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+        yield f"failed: {_where(cells[0])}{more}: {reason}"
+        yield from (f"    {line}" for line in cells[0].output.splitlines())
     for reason, count in Counter(_skip_reason(cell) for cell in record.cells if cell.status == "skipped").items():
         yield f"skipped: {reason} ({count} cells)"
 
@@ -191,3 +197,22 @@ def summarise(matches: Sequence[Match], actual: str, expected: str) -> str:
     broken = sum(match.kept is False for match in matches)
     promises = f"; promises broken: {broken}" if broken else ""
     return f"{actual} against {expected}, same bits: {', '.join(counts) or 'nothing in common'}{promises}"
+
+
+def render_environment(environment: Environment) -> Table:
+    """An environment for a terminal: one line a fact, named by its dotted path."""
+    table = Table("what", "here", title="what can change the bits of a result")
+    for path, text in _facts("", msgspec.to_builtins(environment)):
+        table.add_row(path, escape(text))
+    return table
+
+
+def _facts(path: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _facts(f"{path}.{name}" if path else str(name), inner)
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+        for position, inner in enumerate(value):
+            yield from _facts(f"{path}.{position}", inner)
+    else:
+        yield path, " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

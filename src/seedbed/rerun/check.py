@@ -169,7 +169,7 @@ class _Assembly:
         return msgspec.structs.replace(
             cell,
             comparison=comparison,
-            promise=promise and promise.text,
+            promise=promise.text if promise else None,
             kept=promise.kept(comparison) if promise and comparison else None,
         )
 

@@ -14,24 +14,20 @@ from seedbed.storage import dumps, loads
 _KEY = "message"
 
 
-class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """A message."""
-
-
-class Started(_Message):
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """The worker turns to an experiment: whatever happens next, it happened there."""
 
     experiment: str
 
 
-class Ready(_Message):
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """All experiments are loaded and the level is set: this is in force."""
 
     in_force: InForce
     flags: Flags | None
 
 
-class Finished(_Message):
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """An experiment is over; if `status` is done, its results are the message's arrays."""
 
     experiment: str

@@ -91,7 +91,7 @@ class _Process:
         self._timed_out = False
         self._output = bytearray()
         self._deadline = time.monotonic() + time_limit
-        self._channel, channel = Pipe(duplex=False)
+        self._channel, channel = Pipe()
         lifeline, self._lifeline = os.pipe()
         try:
             self._popen = subprocess.Popen(
@@ -136,14 +136,15 @@ class _Process:
         message, _ = decode(data, "worker")
         self._deadline = time.monotonic() + self._time_limit
         if isinstance(message, Started):
-            if self.current != message.experiment:
-                self._output.clear()
             self.current = message.experiment
         elif isinstance(message, Ready):
             self.current = None
             yield Event(self.job, None, message, data)
         else:
             yield self.finished(message, data)
+            self._output.clear()
+            with contextlib.suppress(OSError):  # killed meanwhile: seen on the next round
+                self._channel.send_bytes(b"")
 
     def finished(self, message: Finished, data: bytes | None = None) -> Event:
         """The event that an experiment is over; one that failed is given the last lines that it printed."""

@@ -18,6 +18,7 @@ import msgspec
 from seedbed.bits import Bits
 from seedbed.determinism import in_force as flags_in_force
 from seedbed.environment import in_force
+from seedbed.errors import ExperimentError
 from seedbed.experiment import Experiment, load
 from seedbed.fingerprint import fingerprints
 from seedbed.rerun.messages import Finished, Message, Ready, Started, encode
@@ -45,6 +46,8 @@ class Worker:
 
     def _send(self, message: Message, arrays: dict[str, Bits] | None = None) -> None:
         self.connection.send_bytes(encode(message, arrays))
+        if isinstance(message, Finished):
+            self.connection.recv_bytes()  # the parent has read what this experiment printed: the next one may print
 
     def _set_level(self) -> None:
         if self.job.level != "none":
@@ -80,7 +83,8 @@ class Worker:
             runs += 1
             if fingerprints(again) != digests:
                 varied += 1
-                results = again if varied == 1 else results
+                if varied == 1:
+                    results = _copied(again)  # the experiment may use the same memory again
         finished = Finished(
             experiment=experiment.name,
             status="done",
@@ -97,9 +101,15 @@ class Worker:
         return experiment.run(self.job.seed, self.job.variant.device)
 
     def _fail(self, name: str, error: BaseException, *, loaded: bool = True) -> None:
-        traceback.print_exception(error)  # the parent keeps the last lines
-        reason = traceback.format_exception_only(error)[-1].strip()
+        reason = str(error)
+        if not isinstance(error, ExperimentError):
+            traceback.print_exception(error)  # the parent keeps the last lines
+            reason = traceback.format_exception_only(error)[-1].strip()
         self._send(Finished(experiment=name, status="failed", reason=reason, loaded=loaded))
+
+
+def _copied(results: dict[str, Bits]) -> dict[str, Bits]:
+    return {key: Bits(bits.dtype, bits.array.copy()) for key, bits in results.items()}
 
 
 def die_with_parent(lifeline: int) -> None:
@@ -124,7 +134,7 @@ def main(argv: list[str]) -> None:
     os.set_inheritable(channel, False)
     with contextlib.suppress(OSError):  # where memory runs out, this process goes first, not the one that watches it
         Path("/proc/self/oom_score_adj").write_text("1000")
-    with Connection(channel, readable=False) as connection:
+    with Connection(channel) as connection:
         Worker(job, connection).run()
 
 
