@@ -130,6 +130,10 @@ def test_device_needs_no_variant_of_its_own() -> None:
         ("isa=sse4", {}, {"aten": "DEFAULT"}, None),
         ("isa=sse4", {}, {"aten": "AVX512"}, "asked for sse4, ATen uses AVX512"),
         ("isa=avx2", {}, {}, None),
+        ("isa=sse4", {}, {"numpy kernels": "baseline"}, None),
+        ("isa=sse4", {}, {"numpy kernels": "X86_V3 baseline"}, "asked for sse4, NumPy uses X86_V3"),
+        ("isa=avx2", {}, {"numpy kernels": "X86_V3 baseline"}, None),
+        ("isa=avx2", {}, {"numpy kernels": "X86_V4 X86_V3"}, "asked for avx2, NumPy uses X86_V4"),
         ("rerun=process", {"torch": 3}, {"aten": "AVX2"}, None),
     ],
 )

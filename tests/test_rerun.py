@@ -145,7 +145,9 @@ def test_a_check_finds_what_varies_and_what_does_not(study: Write) -> None:
             return {"order": [list({"one", "two", "three", "four", "five", "six"}).index("one"), hash("one")]}
     """)
     record = check(
-        planned("study:fixed", "study:drawn", "study:hashed", levels=["none", "seeded"], conditions=["rerun", "hashseed"])
+        planned(
+            "study:fixed", "study:drawn", "study:hashed", levels=["none", "seeded"], conditions=["rerun", "hashseed"]
+        )
     )
     relations = {
         name: {key: cell.comparison.relation.value for key, cell in cells(record, name).items() if cell.comparison}
@@ -500,7 +502,7 @@ def _alive_after(pids: list[int], seconds: float) -> list[int]:
 
 def _alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
@@ -516,4 +518,7 @@ def test_the_record_can_be_read_and_holds_the_baselines_arrays(study: Write) -> 
     stored: Stored = read(Path("out"))
     assert stored.record == record
     (baseline,) = record.baselines()
-    assert {key: bits.dtype for key, bits in stored.results(baseline).items()} == {"model/w": "float32", "loss": "float64"}
+    assert {key: bits.dtype for key, bits in stored.results(baseline).items()} == {
+        "model/w": "float32",
+        "loss": "float64",
+    }

@@ -74,9 +74,7 @@ def repro(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes side by side.  [default: one a core]", show_default=False)
     ] = None,
-    time_limit: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that one run of an experiment may take.")
-    ] = 600.0,
+    time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds that one run of an experiment may take.")] = 600.0,
     json: Json = False,
 ) -> None:
     """Rerun experiments under changed conditions: what gives the same bits, and what does not?"""
@@ -99,7 +97,7 @@ def _plan(names: tuple[str, ...], level: str, vary: str, device: str, seed: int)
     from seedbed.condition import Cpu
     from seedbed.errors import ConfigError
     from seedbed.rerun.plan import make_plan
-    from seedbed.seeding import _checked as check_seed
+    from seedbed.seeding import check_seed
 
     no_gpu = environment.no_cuda()
     if device == "cuda" and no_gpu:
@@ -115,7 +113,7 @@ def _plan(names: tuple[str, ...], level: str, vary: str, device: str, seed: int)
         cpu=Cpu(
             cores=here.cpu.usable,
             features=frozenset(here.cpu.features),
-            numpy_features=environment.numpy_features().enabled,
+            numpy_features=environment.numpy_features().dispatch,
             machine=here.system.machine,
         ),
     )
@@ -125,7 +123,7 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _default_out(resume: bool) -> Path:  # noqa: FBT001
+def _default_out(resume: bool) -> Path:
     from seedbed.rerun.partial import latest
 
     local = RECORDS / "local"
@@ -133,7 +131,12 @@ def _default_out(resume: bool) -> Path:  # noqa: FBT001
 
 
 def _check(
-    plan: "Plan", out: Path, resume: bool, jobs: int | None, time_limit: float, promises: "Promises"  # noqa: FBT001
+    plan: "Plan",
+    out: Path,
+    resume: bool,
+    jobs: int | None,
+    time_limit: float,
+    promises: "Promises",
 ) -> "Record":
     from seedbed import environment
     from seedbed.progress import progress
@@ -148,7 +151,7 @@ def _check(
     return make_record(partial, out, promises)
 
 
-def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> int:  # noqa: FBT001
+def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> int:
     from seedbed import report
     from seedbed.record import compare_records, read, to_json
 

@@ -196,14 +196,17 @@ _MAKERS = {"rerun": _rerun, "hashseed": _hashseed, "threads": _threads, "isa": _
 
 
 def shortfall(variant: Variant, in_force: InForce) -> str | None:
-    """Why a variant did not take effect, by what torch says is in force in the process, or None where it did.
+    """Why a variant did not take effect, by what torch and NumPy say is in force in the process, or None where it did.
 
-    Only torch is asked: OpenBLAS never starts more threads than there are cores, and glibc says nothing.
+    OpenBLAS is not asked, as it never starts more threads than there are cores; glibc, MKL and oneDNN say nothing.
     """
     if variant.condition == "threads" and (torch := in_force.threads.get("torch")) not in (None, int(variant.setting)):
         return f"asked for {variant.setting} threads, torch has {torch}"
     if variant.condition == "isa":
-        aten = in_force.isa.get("aten")
-        if aten not in (None, _OLDER_CPUS[variant.setting]["aten"]):
+        older = _OLDER_CPUS[variant.setting]
+        if (aten := in_force.isa.get("aten")) not in (None, older["aten"]):
             return f"asked for {variant.setting}, ATen uses {aten}"
+        kernels = in_force.isa.get("numpy kernels", "").split()
+        if newer := [name for name in kernels if not _numpy_keeps(name, (*older["numpy_keeps"], "baseline"))]:
+            return f"asked for {variant.setting}, NumPy uses {' '.join(newer)}"
     return None

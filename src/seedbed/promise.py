@@ -1,18 +1,18 @@
 """What a project promises of itself in ``pyproject.toml``, and whether a comparison keeps it.
 
-    [tool.seedbed]
-    experiments = ["my_study.experiment:train"]        # what `seedbed repro` runs when none is named
+[tool.seedbed]
+experiments = ["my_study.experiment:train"]        # what `seedbed repro` runs when none is named
 
-    [tool.seedbed.promises]                            # at level deterministic and above
-    rerun = "identical"
-    threads = "rtol 1e-4"
-    machine = "rtol 1e-3 atol 1e-6"                    # against the record of another machine
+[tool.seedbed.promises]                            # at level deterministic and above
+rerun = "identical"
+threads = "rtol 1e-4"
+machine = "rtol 1e-3 atol 1e-6"                    # against the record of another machine
 
-    [tool.seedbed.promises.seeded]                     # at another level
-    rerun = "identical"
+[tool.seedbed.promises.seeded]                     # at another level
+rerun = "identical"
 
-    [tool.seedbed.promises."my_study.experiment:train"]  # for one experiment, over the above
-    threads = "any"
+[tool.seedbed.promises."my_study.experiment:train"]  # for one experiment, over the above
+threads = "any"
 """
 
 import tomllib
@@ -105,7 +105,7 @@ class Settings:
     """The table ``[tool.seedbed]`` of a project."""
 
     experiments: tuple[str, ...] = ()
-    promises: Promises = Promises()  # noqa: RUF009  (frozen, so it can be shared)
+    promises: Promises = Promises()
 
 
 def settings(pyproject: Path) -> Settings:

@@ -140,8 +140,8 @@ def read(folder: Path) -> Stored:
     """Read and validate a record: its folder, or the ``record.json`` in it.
 
     Raises:
-        RecordError: one line that names the file, the place in it, and what was expected: where it is missing, cut short,
-            damaged, from a newer schema, or where the arrays are not the ones it was written with.
+        RecordError: one line that names the file, the place in it, and what was expected: where it is missing, cut
+            short, damaged, from a newer schema, or where the arrays are not the ones it was written with.
     """
     folder = folder.parent if folder.name == JSON_NAME else folder
     record = from_json(_bytes(folder / JSON_NAME), str(folder / JSON_NAME))
@@ -177,8 +177,8 @@ def from_json(data: bytes, place: str) -> Record:
         version = document.get("schema_version") if isinstance(document, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise RecordError(
-                f"{place}: schema_version: expected {SCHEMA_VERSION} or older, found {version}: a newer Seedbed wrote it; "
-                "upgrade this one"
+                f"{place}: schema_version: expected {SCHEMA_VERSION} or older, found {version}: a newer Seedbed wrote "
+                "it; upgrade this one"
             )
         return msgspec.convert(document, Record)
     except msgspec.ValidationError as error:

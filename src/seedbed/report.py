@@ -92,7 +92,11 @@ def rows(record: Record) -> Iterator[tuple[str, str, list[Entry]]]:
     experiments, levels = _axes(record)
     for experiment in experiments:
         for level in levels:
-            yield name_of(experiment), level, [_entry(grouped.get((experiment, level, column), [])) for column in across]
+            yield (
+                name_of(experiment),
+                level,
+                [_entry(grouped.get((experiment, level, column), [])) for column in across],
+            )
 
 
 def headline(record: Record) -> Iterator[tuple[str, list[str]]]:

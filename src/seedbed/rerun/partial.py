@@ -67,8 +67,11 @@ class Partial:
         except (OSError, msgspec.DecodeError) as error:
             raise RecordError(f"{path}: expected the plan of an unfinished check, found: {error}") from None
         if found.plan != header.plan:
-            raise RecordError(f"{path}: the unfinished check has other experiments, levels, conditions or seed: give the same")
-        if changed := difference(found.environment, header.environment):
+            raise RecordError(
+                f"{path}: the unfinished check has other experiments, levels, conditions or seed: give the same"
+            )
+        # Whether git calls the tree clean may change because this very folder is in it.
+        if changed := [what for what in difference(found.environment, header.environment) if what != "source.clean"]:
             raise RecordError(f"{path}: the environment has changed since ({', '.join(changed)}): start again")
         return cls(folder, header)
 

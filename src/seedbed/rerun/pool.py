@@ -27,7 +27,7 @@ _EXIT_SECONDS = 5.0
 
 
 class Event(NamedTuple):
-    """A message of one job, as its bytes too: what is in force (`experiment` is None), or an experiment that is over."""
+    """A message of one job, as its bytes too: what is in force (`experiment` is None), or the end of an experiment."""
 
     job: Job
     experiment: str | None
@@ -38,8 +38,8 @@ class Event(NamedTuple):
 class Pool:
     """Runs jobs in worker processes, `slots` at a time, and kills what is left of them when the block is left.
 
-    `time_limit`, in seconds, is how long one run of one experiment (or the import of its module) may take. An experiment
-    that ends its process, or that the limit ends, is `failed`; another process goes on with the rest of the job.
+    `time_limit`, in seconds, is how long one run of one experiment (or the import of its module) may take. An
+    experiment that ends its process, or that the limit ends, is `failed`; another process goes on with the rest.
     """
 
     def __init__(self, slots: int, time_limit: float, environ: Mapping[str, str]) -> None:

@@ -1,0 +1,189 @@
+"""The command: what it prints where, and its exit status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from seedbed import cli, environment
+from seedbed.errors import SeedbedError
+from tests.conftest import Write
+
+FIXED = """
+    import time
+
+    def fixed(*, seed):
+        return {"x": [0.5, seed]}
+
+    def other(*, seed):
+        return {"x": time.time_ns()}
+
+    def fails(*, seed):
+        raise ValueError("no")
+"""
+PROMISED = '[tool.seedbed]\nexperiments = ["study:fixed"]\n[tool.seedbed.promises.none]\nrerun = "identical"\n'
+QUICK = ("--level", "none", "--vary", "rerun")
+
+
+def seedbed(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, arguments)
+
+
+def record_of(study: Write, *arguments: str, out: str = "out") -> Result:
+    study(FIXED)
+    return seedbed("repro", *arguments, *QUICK, "--out", out)
+
+
+def test_repro_prints_the_table_to_stdout_and_writes_the_record(study: Write) -> None:
+    result = record_of(study, "study:fixed")
+    assert result.exit_code == 0
+    assert "study:fixed" in result.stdout
+    assert "1 of 1" in result.stdout
+    assert "record: out" in result.stderr
+    assert sorted(path.name for path in Path("out").iterdir()) == ["arrays.safetensors", "record.json"]
+
+
+def test_repro_prints_the_record_as_json(study: Write) -> None:
+    result = record_of(study, "study:fixed", "--json")
+    assert result.stdout == Path("out/record.json").read_text()
+    assert result.exit_code == 0
+
+
+def test_repro_runs_what_the_project_names_and_holds_its_promises(study: Write) -> None:
+    Path("pyproject.toml").write_text(PROMISED)
+    result = record_of(study)
+    assert result.exit_code == 0
+    assert "study:fixed" in result.stdout
+
+
+def test_a_broken_promise_is_exit_status_1(study: Write) -> None:
+    Path("pyproject.toml").write_text(PROMISED)
+    result = record_of(study, "study:other")
+    assert result.exit_code == cli.EXIT_BROKEN
+    assert "broken promise: study:other at none, rerun=process" in result.stdout
+
+
+def test_a_failed_experiment_is_exit_status_1(study: Write) -> None:
+    result = record_of(study, "study:fails")
+    assert result.exit_code == cli.EXIT_BROKEN
+    assert "failed: study:fails at none" in result.stdout
+
+
+def test_the_default_folder_is_new_and_local(study: Write) -> None:
+    study(FIXED)
+    assert seedbed("repro", "study:fixed", "--level", "none", "--vary", "").exit_code == 0
+    assert len(list(Path("records/local").glob("*Z/record.json"))) == 1
+
+
+def test_the_records_of_other_machines_are_compared_and_a_bad_one_passed_over(study: Write) -> None:
+    assert record_of(study, "study:fixed", out="records/theirs").exit_code == 0
+    Path("records/bad").mkdir()
+    Path("records/bad/record.json").write_text("{}")
+    result = record_of(study, "study:fixed", out="records/mine")
+    assert "mine against theirs, same bits: none 1 of 1" in result.stderr
+    assert "passed over: records/bad/record.json: Object missing required field" in result.stderr
+    assert result.exit_code == 0
+
+
+def test_a_broken_promise_about_another_machine_is_exit_status_1(study: Write) -> None:
+    Path("pyproject.toml").write_text('[tool.seedbed.promises.none]\nmachine = "identical"\n')
+    assert record_of(study, "study:other", out="records/theirs").exit_code == 0
+    result = record_of(study, "study:other", out="records/mine")
+    assert result.exit_code == cli.EXIT_BROKEN
+    assert "mine against theirs, same bits: none 0 of 1; promises broken: 1" in result.stderr
+
+
+def test_a_run_that_was_interrupted_says_how_to_go_on(study: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seedbed.rerun import check
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(check, "run", interrupted)
+        result = record_of(study, "study:fixed")
+    assert result.exit_code == cli.EXIT_INTERRUPTED
+    assert "interrupted; go on with: seedbed repro --resume --out out" in result.stderr
+    assert seedbed("repro", "study:fixed", *QUICK, "--out", "out", "--resume").exit_code == 0
+
+
+def test_resume_takes_up_the_newest(study: Write) -> None:
+    study(FIXED)
+    result = seedbed("repro", "study:fixed", "--resume")
+    assert "records/local: no unfinished check to resume" in str(result.exception)
+
+
+def test_compare_says_same_different_and_unreadable(study: Write) -> None:
+    study(FIXED)
+    for experiment, out in (("study:fixed", "a"), ("study:fixed", "b"), ("study:other", "c"), ("study:other", "d")):
+        assert seedbed("repro", experiment, "--level", "seeded", "--vary", "", "--out", out).exit_code == 0
+    same, differs = seedbed("compare", "a", "b"), seedbed("compare", "c", "d")
+    assert (same.exit_code, differs.exit_code) == (0, cli.EXIT_BROKEN)
+    assert same.stdout == "a against b, same bits: seeded 1 of 1\n"
+    assert "study:other" in differs.stdout
+    (match,) = json.loads(seedbed("compare", "c", "d", "--json").stdout)
+    assert (match["experiment"], match["kept"]) == ("study:other", False)
+    with pytest.raises(SeedbedError, match="nowhere/record.json: expected a record's file"):
+        seedbed_raising("compare", "a", "nowhere")
+
+
+def seedbed_raising(*arguments: str) -> None:
+    result = seedbed(*arguments)
+    assert result.exception is not None
+    raise result.exception
+
+
+def test_show_prints_a_record_again(study: Write) -> None:
+    shown = record_of(study, "study:fixed").stdout
+    assert seedbed("show", "out").stdout == shown
+    assert seedbed("show", "out", "--json").stdout == Path("out/record.json").read_text()
+    assert "| study:fixed | none | same |" in seedbed("show", "out", "--markdown").stdout
+
+
+def test_env_prints_a_table_or_json() -> None:
+    assert "python.version" in seedbed("env").stdout
+    found = json.loads(seedbed("env", "--json").stdout)
+    assert found["python"]["version"] == environment.read().python.version
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["repro", "nothing"], "an experiment is named package.module:function, not 'nothing'"),
+        (["repro", "--level", "sown"], "there is no level 'sown': there are none, seeded, deterministic"),
+        (["repro", "--vary", "moon"], "there is no condition 'moon': there are rerun"),
+        (["repro", "--seed", "-1"], "-1"),
+        (["repro", "--device", "cuda"], "--device cuda: nothing to run on"),
+        (["compare", "a", "b"], "a/record.json: expected a record's file, found: No such file or directory"),
+    ],
+)
+def test_what_means_nothing_is_one_line_and_exit_status_2(
+    study: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr(environment, "no_cuda", lambda: "nothing to run on")
+    monkeypatch.setattr(sys, "argv", ["seedbed", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    error = capsys.readouterr().err
+    assert stopped.value.code == cli.EXIT_UNREADABLE
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "seedbed"], [str(Path(sys.executable).parent / "seedbed")]])
+def test_the_command_and_the_module_are_one(command: list[str]) -> None:
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert all(name in done.stdout for name in ("repro", "compare", "show", "env"))
+
+
+def test_help_and_the_package_load_neither_numpy_nor_torch() -> None:
+    program = "import sys, seedbed, seedbed.cli; print({'numpy', 'torch', 'msgspec', 'rich.table'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
