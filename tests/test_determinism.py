@@ -94,7 +94,7 @@ def test_what_deterministic_means() -> None:
 
 
 @pytest.mark.parametrize("fill", [True, False])
-def test_a_block_sets_everything_and_restores_it(fill: bool, before: Flags) -> None:  # noqa: FBT001
+def test_a_block_sets_everything_and_restores_it(fill: bool, before: Flags) -> None:
     with set_flags(deterministic(fill=fill)) as switch:
         assert in_force() == switch.flags == deterministic(fill=fill)
         assert torch.are_deterministic_algorithms_enabled()
