@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -20,6 +21,7 @@ from seedbed.record import Cell, Record, Stored, read
 from seedbed.rerun.check import make_record, run
 from seedbed.rerun.partial import Header, Partial, latest
 from seedbed.rerun.plan import Plan, make_plan
+from seedbed.storage import dumps
 from tests.conftest import Write
 
 CPU = Cpu(cores=2, features=frozenset({"sse4_1", "avx2", "fma"}), numpy_features=(), machine="x86_64")
@@ -440,9 +442,30 @@ def test_only_the_same_question_can_be_resumed(study: Write) -> None:
     other = Header(plan=planned("study:f", seed=1), environment=HERE)
     with pytest.raises(RecordError, match="other experiments, levels, conditions or seed"):
         Partial.resume(Path("out"), other)
+    elsewhere = Header(plan=header.plan, environment=msgspec.structs.replace(HERE, memory=1))
+    with pytest.raises(RecordError, match=r"the environment has changed since \(memory\): start again"):
+        Partial.resume(Path("out"), elsewhere)
     Path("out.partial/plan.json").write_text("{")
     with pytest.raises(RecordError, match=r"plan.json: expected the plan of an unfinished check"):
         Partial.resume(Path("out"), header)
+
+
+def test_what_was_kept_of_a_check_is_read_with_suspicion(study: Write) -> None:
+    study("def f(*, seed): return {'x': 1}")
+    header = Header(plan=planned("study:f"), environment=HERE)
+    partial = Partial.start(Path("out"), header)
+    partial.save(header.plan.jobs[0], "study:f", dumps({}, {"message": "{}"}))
+    with pytest.raises(RecordError, match=r"out.partial/none.cpu.baseline.study.f.safetensors: expected a worker's"):
+        run(partial, slots=1, time_limit=60.0, tick=ignore)
+
+
+def test_a_dirty_tree_may_be_resumed(study: Write) -> None:
+    source = environment.Source(commit="0" * 40, clean=True)
+    clean = Header(plan=planned("study:f"), environment=msgspec.structs.replace(HERE, source=source))
+    dirty = msgspec.structs.replace(source, clean=False)
+    Partial.start(Path("out"), clean)
+    now = Header(plan=clean.plan, environment=msgspec.structs.replace(HERE, source=dirty))
+    assert Partial.resume(Path("out"), now).header == now
 
 
 def test_a_record_that_is_there_is_not_overwritten(study: Write) -> None:
