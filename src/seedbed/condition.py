@@ -23,6 +23,9 @@ CONDITIONS = ("rerun", "hashseed", "threads", "isa", "order", "device")
 CPU_CONDITIONS = ("threads", "isa")
 """The conditions that are about the CPU: on a GPU they are skipped."""
 
+WAIT_ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_THREAD_TIMEOUT": "4"}
+"""Make threads that wait sleep instead of spin: it changes no bits, and processes that share cores need it."""
+
 REPEATS = 40
 """Runs inside the one process that repeats: some operations vary only one time in forty."""
 

@@ -40,6 +40,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     in_force: InForce
     flags: Flags | None = None
     """None where the process never loaded torch."""
+    variables: dict[str, str] = {}
+    """The process's environment variables that can change bits, whoever set them."""
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -62,7 +64,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     varied: _Count = 0
     """How many of those runs gave other bits than the first."""
     fingerprints: dict[str, str] = {}
-    """Of every result, by key; where runs in one process varied, of the first that did."""
+    """Of every result, by key; where runs in one process varied, of the first that did. Empty where the comparison
+    says that they are the baseline's."""
     comparison: Comparison | None = None
     """With the baseline of its level and device; under `device`, with the CPU's. None for a baseline."""
     promise: str | None = None

@@ -2,7 +2,7 @@
 
 from seedbed.environment.libraries import Library, NumpyFeatures, TorchBuild, numpy_features
 from seedbed.environment.machine import Container, Cpu, Gpu, System
-from seedbed.environment.process import VARIABLES, InForce, in_force
+from seedbed.environment.process import VARIABLES, InForce, in_force, read_variables
 from seedbed.environment.software import Lock, Python, Source
 from seedbed.environment.text import describe, lines
 from seedbed.environment.whole import Environment, difference, no_cuda, read
@@ -28,4 +28,5 @@ __all__ = [
     "no_cuda",
     "numpy_features",
     "read",
+    "read_variables",
 ]

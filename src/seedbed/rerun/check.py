@@ -10,7 +10,8 @@ import msgspec
 
 import seedbed
 from seedbed.bits import Bits
-from seedbed.condition import Skip, shortfall
+from seedbed.comparison import Relation
+from seedbed.condition import WAIT_ASLEEP, Skip, shortfall
 from seedbed.errors import ExperimentError, RecordError
 from seedbed.progress import Tick
 from seedbed.promise import Promises
@@ -45,8 +46,7 @@ def run(partial: Partial, *, slots: int, time_limit: float, tick: Callable[[Tick
 
 
 def _environ() -> dict[str, str]:
-    # Waiting threads sleep instead of spinning: it changes no bits, and processes that share cores need it.
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1"}
+    return {**WAIT_ASLEEP, **os.environ, "PYTHONUNBUFFERED": "1"}
 
 
 def _refuse_unloadable(event: Event) -> None:
@@ -82,7 +82,13 @@ def make_record(partial: Partial, out: Path, promises: Promises) -> Record:
 def _runs(partial: Partial) -> Iterator[Run]:
     for job in partial.header.plan.jobs:
         if ready := partial.ready(job):
-            yield Run(level=job.level, variant=job.variant, in_force=ready.in_force, flags=ready.flags)
+            yield Run(
+                level=job.level,
+                variant=job.variant,
+                in_force=ready.in_force,
+                flags=ready.flags,
+                variables=ready.variables,
+            )
 
 
 class _Assembly:
@@ -166,8 +172,10 @@ class _Assembly:
         comparison = None
         if cell.status == baseline.status == "done":
             comparison = compare_cell(results, expected, promise)
+        same = comparison is not None and comparison.relation is Relation.IDENTICAL
         return msgspec.structs.replace(
             cell,
+            fingerprints={} if same else cell.fingerprints,
             comparison=comparison,
             promise=promise.text if promise else None,
             kept=promise.kept(comparison) if promise and comparison else None,

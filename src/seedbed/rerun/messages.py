@@ -25,6 +25,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
 
     in_force: InForce
     flags: Flags | None
+    variables: dict[str, str]
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):

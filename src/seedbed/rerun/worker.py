@@ -19,7 +19,7 @@ import msgspec
 
 from seedbed.bits import Bits
 from seedbed.determinism import in_force as flags_in_force
-from seedbed.environment import in_force
+from seedbed.environment import in_force, read_variables
 from seedbed.errors import ExperimentError
 from seedbed.experiment import Experiment, load
 from seedbed.fingerprint import fingerprints
@@ -42,9 +42,11 @@ class Worker:
         """Load all experiments, set the level, say what is in force, then run them one by one."""
         gc.disable()  # imports make no garbage to speak of, and a fifth of their time went into looking for it
         experiments = [experiment for name in self.job.experiments if (experiment := self._load(name))]
+        gc.freeze()  # and what stays for good need not be looked at again
         gc.enable()
         self._set_level()
-        self._send(Ready(in_force=in_force(), flags=flags_in_force() if "torch" in sys.modules else None))
+        flags = flags_in_force() if "torch" in sys.modules else None
+        self._send(Ready(in_force=in_force(), flags=flags, variables=read_variables()))
         for experiment in experiments:
             self._run(experiment)
 
