@@ -394,7 +394,7 @@ def test_the_dependencies_are_those_of_the_project() -> None:
 def test_the_lock_is_that_of_the_torch_installed(
     tmp_path: Path,
     files: list[str],
-    cuda: bool,  # noqa: FBT001
+    cuda: bool,
     expected: str | None,
 ) -> None:
     for name in files:

@@ -101,7 +101,7 @@ def read_container(root: Path = Path("/")) -> Container:
 
 def read_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
     """Read what processor this is, from the kernel's `cpuinfo`, or where that names none from py-cpuinfo (1 s)."""
-    import psutil  # type: ignore[import-untyped]  # 0.08 s, which `in_force` in every worker need not pay
+    import psutil
 
     said = parse_cpuinfo(cpuinfo) or _ask_py_cpuinfo()
     logical = os.cpu_count() or 1
@@ -138,7 +138,7 @@ def read_memory() -> int:
 
 def read_gpus() -> tuple[Gpu, ...]:
     """Ask the NVIDIA driver what GPUs there are: none where there is no driver. CUDA is not initialised."""
-    import pynvml  # type: ignore[import-untyped]  # 0.06 s, which `in_force` in every worker need not pay
+    import pynvml
 
     try:
         pynvml.nvmlInit()
@@ -173,7 +173,7 @@ def _ask(question: Callable[..., Any], *about: object) -> Any:
 
 
 def _ask_py_cpuinfo() -> dict[str, str]:
-    import cpuinfo  # type: ignore[import-untyped]
+    import cpuinfo
 
     said = cpuinfo.get_cpu_info()
     return {
