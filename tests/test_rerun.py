@@ -545,3 +545,24 @@ def test_the_record_can_be_read_and_holds_the_baselines_arrays(study: Write) -> 
         "model/w": "float32",
         "loss": "float64",
     }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_full_is_one_line(study: Write, tmp_path: Path) -> None:
+    study("""
+        import numpy as np
+
+        def large(*, seed):
+            return {"x": np.arange(100_000.0)}
+    """)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], check=False)  # noqa: S607
+    if mount.returncode:
+        pytest.skip("this container may not mount anything")
+    try:
+        with pytest.raises(RecordError, match=r"cannot write .*safetensors: No space left on device$"):
+            check(planned("study:large", conditions=[]), out=str(disk / "out"))
+        assert not (disk / "out").exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)  # noqa: S607
