@@ -1,0 +1,38 @@
+"""What the README and the committed records claim is what the records say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from seedbed import report
+from seedbed.record import read
+
+ROOT = Path(__file__).parents[1]
+RECORDS = sorted(path.parent for path in ROOT.glob("records/*/record.json"))
+
+
+def test_there_is_a_record() -> None:
+    assert RECORDS
+
+
+@pytest.mark.parametrize("folder", RECORDS, ids=lambda folder: folder.name)
+def test_a_committed_record_is_whole_and_its_page_is_its_own(folder: Path) -> None:
+    record = read(folder).record
+    expected = report.markdown(record) + "\n" + report.markdown(record, detail=True)
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert page.endswith(expected), f"write it again: seedbed show {folder.name} --markdown"
+
+
+def test_the_readmes_table_is_the_records() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    ((name, table),) = re.findall(r"<!-- made by `seedbed show records/(\S+) .*?-->\n((?:\|.*\n)+)", readme)
+    assert table == report.markdown(read(ROOT / "records" / name).record)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^):#]+)\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
