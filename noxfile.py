@@ -151,8 +151,7 @@ def install(session: nox.Session, lock: str) -> None:
     index = cpu_index(os.environ, at_hand=wheel_at_hand(version)) if lock == CPU_LOCK else ""
     if index:
         session.log(f"looking for torch {version} in {index} too ({INDEX_VARIABLE} names another address, or none)")
-    # The first import compiles what it needs, in less time than pip takes to compile everything.
-    options = ["--require-hashes", "--only-binary=:all:", "--no-compile"]
+    options = ["--require-hashes", "--only-binary=:all:"]
     with tempfile.TemporaryDirectory() as folder:
         # Alone, so that no other package is looked for in that index; and `===`, because `torch==2.13.0` would let uv
         # take a 2.13.0+cpu that is at hand, whose hash then fails.
@@ -244,6 +243,9 @@ def install_environ(settings: Mapping[str, str], index: str, environ: Mapping[st
     # uv would look for a package only in the first index that has its name, whatever the version, as a guard against a
     # stranger's package of that name; the hashes guard too, and an extra index often has an old copy of NumPy.
     handed["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    # pip compiles by itself. Left to the first import, it would be done again by every process of a check where
+    # PYTHONDONTWRITEBYTECODE is set, as it often is in containers: 13 s of CPU each instead of 5.
+    handed["UV_COMPILE_BYTECODE"] = "1"
     if index:
         handed["UV_INDEX"] = f"{environ.get('UV_INDEX', '')} {index}".strip()
         handed["PIP_EXTRA_INDEX_URL"] = f"{settings.get('extra-index-url', '')} {index}".strip()

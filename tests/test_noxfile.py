@@ -243,12 +243,13 @@ def test_uv_is_handed_what_pip_is_set_to(monkeypatch: pytest.MonkeyPatch) -> Non
         "UV_EXTRA_INDEX_URL": "https://a https://b",
         "UV_FIND_LINKS": "/home/ada/x,/y",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_COMPILE_BYTECODE": "1",
     }
 
 
 def test_uv_keeps_its_own_settings() -> None:
     handed = noxfile.install_environ({"find-links": "/pip", "cert": "/ca.pem"}, "", {"UV_FIND_LINKS": "/uv"})
-    assert handed == {"SSL_CERT_FILE": "/ca.pem", "UV_INDEX_STRATEGY": "unsafe-best-match"}
+    assert handed == {"SSL_CERT_FILE": "/ca.pem", "UV_INDEX_STRATEGY": "unsafe-best-match", "UV_COMPILE_BYTECODE": "1"}
 
 
 def test_an_index_is_added_for_pip_and_uv_alike() -> None:
