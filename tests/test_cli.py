@@ -106,8 +106,14 @@ def test_a_run_that_was_interrupted_says_how_to_go_on(study: Write, monkeypatch:
         patched.setattr(check, "run", interrupted)
         result = record_of(study, "study:fixed")
     assert result.exit_code == cli.EXIT_INTERRUPTED
-    assert "interrupted; go on with: seedbed repro --resume --out out" in result.stderr
+    assert "interrupted; to go on, give the same again with --resume --out out" in result.stderr
     assert seedbed("repro", "study:fixed", *QUICK, "--out", "out", "--resume").exit_code == 0
+
+
+def test_a_name_that_cannot_be_loaded_leaves_nothing_behind(study: Write) -> None:
+    result = record_of(study, "study:fixes")
+    assert "has no function 'fixes'; it has fails, fixed, other" in str(result.exception)
+    assert not Path("out.partial").exists()
 
 
 def test_resume_takes_up_the_newest(study: Write) -> None:
@@ -155,7 +161,9 @@ def test_env_prints_a_table_or_json() -> None:
         (["repro", "nothing"], "an experiment is named package.module:function, not 'nothing'"),
         (["repro", "--level", "sown"], "there is no level 'sown': there are none, seeded, deterministic"),
         (["repro", "--vary", "moon"], "there is no condition 'moon': there are rerun"),
-        (["repro", "--seed", "-1"], "-1"),
+        (["repro", "--seed", "-1"], "seed must be an integer in 0..2**32-1"),
+        (["repro", "--level", ""], "no level was asked for"),
+        (["repro", "study:f", "--out", "/"], "/ is no name for a record's folder"),
         (["repro", "--device", "cuda"], "--device cuda: nothing to run on"),
         (["compare", "a", "b"], "a/record.json: expected a record's file, found: No such file or directory"),
     ],

@@ -83,6 +83,7 @@ def test_an_experiments_own_promise_comes_first(tmp_path: Path) -> None:
     promises = settings(written(tmp_path, PROJECT)).promises
     assert promises.of("my_study:train", "deterministic", "threads") == parse("any", "")
     assert promises.of("a:b", "deterministic", "threads") == parse("rtol 1e-4", "")
+    assert promises.of("my_study:train", "seeded", "threads") is None
     assert promises.of("my_study:train", "deterministic", "machine") == parse("rtol 1e-3 atol 1e-6", "")
 
 
@@ -100,6 +101,7 @@ def test_no_project_file_says_nothing(tmp_path: Path) -> None:
     [
         ("[tool.seedbed\n", "cannot be read as TOML"),
         ("[tool.seedbed]\nexperiment = []", "has no key 'experiment'"),
+        ("[tool]\nseedbed = 5", "tool.seedbed = 5 is no table"),
         ("[tool.seedbed]\nexperiments = 'a:b'", "experiments = 'a:b' is no list"),
         ("[tool.seedbed]\npromises = 'identical'", "promises = 'identical' is no table"),
         ("[tool.seedbed.promises]\nreruns = 'identical'", "promises.reruns: no such condition; there are rerun"),

@@ -108,7 +108,8 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(schema_version=99), r"schema_version: expected 1 or older, found 99: a newer Seedbed"),
+        (lambda d: d.update(schema_version=99), r"schema_version: expected 1 or older, found 99: if a newer Seedbed"),
+        (lambda d: d.update(schema_version=-3), r"schema_version: expected 1 or older, found -3"),
         (lambda d: d["cells"][0].update(status="perhaps"), r"Invalid enum value 'perhaps' - at `\$.cells\[0\].status`"),
         (lambda d: d["cells"][0].update(seconds="long"), r"Expected `float`, got `str` - at `\$.cells\[0\].seconds`"),
         (lambda d: d.pop("seed"), r"missing required field `seed`"),
@@ -140,6 +141,11 @@ def test_a_record_that_was_cut_short_is_refused(folder: Path, length: int) -> No
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(RecordError, match=r"record.json: (expected JSON, found|Input data was truncated)"):
         read(folder)
+
+
+def test_json_that_never_ends_is_refused() -> None:
+    with pytest.raises(RecordError, match="^here: expected JSON, found"):
+        from_json(b"[" * 100_000, "here")
 
 
 @pytest.mark.parametrize("data", [b"[]", b"3", b'"text"', b'{"schema_version": "1"}', b"\xff\xfe"])
@@ -193,14 +199,32 @@ def test_two_records_are_compared_experiment_by_experiment(tmp_path: Path) -> No
     a = stored(tmp_path, "a", ("a:f", "seeded", {"x": 1.0}), ("a:g", "seeded", {"x": 1.0}), ("a:h", "seeded", {"x": 1}))
     b = stored(tmp_path, "b", ("a:f", "seeded", {"x": 1.0}), ("a:g", "seeded", {"x": 1.5}), ("a:i", "seeded", {"x": 1}))
     found = {match.experiment: match for match in compare_records(a, b, Promises())}
-    assert {name: match.comparison.relation for name, match in found.items()} == {
-        "a:f": Relation.IDENTICAL,
-        "a:g": Relation.DIFFERENT,
+    relations = {name: match.comparison and match.comparison.relation for name, match in found.items()}
+    assert relations == {"a:f": Relation.IDENTICAL, "a:g": Relation.DIFFERENT, "a:h": None, "a:i": None}
+    assert {name: (match.reason, match.promise, match.kept) for name, match in found.items()} == {
+        "a:f": ("", "identical", True),
+        "a:g": ("", "identical", False),
+        "a:h": ("not in b", "identical", False),
+        "a:i": ("not in a", "identical", False),
     }
-    assert {name: (match.promise, match.kept) for name, match in found.items()} == {
-        "a:f": ("identical", True),
-        "a:g": ("identical", False),
-    }
+
+
+def test_an_experiment_that_failed_on_one_machine_keeps_no_promise(tmp_path: Path) -> None:
+    a = stored(tmp_path, "a", ("a:f", "seeded", {"x": 1.0}))
+    failed = Cell(
+        experiment="a:f", level="seeded", device="cpu", condition="baseline", status="failed", reason="ValueError: no"
+    )
+    b = record.Stored("b", msgspec.structs.replace(a.record, cells=[failed]), {})
+    for pair in ((a, b), (b, a)):
+        (match,) = compare_records(*pair, Promises(general={"machine": parse("any", "")}))
+        assert (match.reason, match.comparison, match.kept) == ("failed in b: ValueError: no", None, False)
+
+
+def test_records_of_different_seeds_are_not_compared(tmp_path: Path) -> None:
+    a = stored(tmp_path, "a", ("a:f", "seeded", {"x": 1.0}))
+    b = record.Stored("b", msgspec.structs.replace(a.record, seed=7), a.arrays)
+    with pytest.raises(RecordError, match="a and b were made with different seeds, 1337 and 7"):
+        compare_records(a, b, Promises())
 
 
 def test_nothing_is_expected_at_level_none(tmp_path: Path) -> None:

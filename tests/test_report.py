@@ -115,7 +115,6 @@ def test_the_whole_report_is_shown() -> None:
     assert "numerics:linalg" in shown
     assert "1 ulp" in shown
     assert "1 of 2" in shown
-    assert "failed: my_study:train" in shown
 
 
 def test_markdown_has_the_same_entries() -> None:
@@ -141,12 +140,19 @@ def test_two_records_are_shown_by_what_differs() -> None:
         match("a:close", CLOSE, "rtol 1e-4", True),
         match("a:broken", DIFFERENT, "identical", False),
         match("a:open", DIFFERENT, None, None),
+        msgspec.structs.replace(match("a:gone", SAME, "identical", False), comparison=None, reason="not in theirs"),
     ]
-    shown = text(report.render_matches(matches, "mine", "theirs"))
+    table = report.render_matches(matches, "mine", "[bold]theirs")
+    assert table is not None
+    shown = text(table)
+    assert "mine against [bold]theirs" in shown
     assert "a:same" not in shown
     assert "rtol 1e-4: kept" in shown
     assert "identical: broken" in shown
-    assert shown.rstrip().endswith("mine against theirs, same bits: seeded 1 of 4; promises broken: 1")
+    assert "not in theirs" in shown
+    summary = report.summarise(matches, "mine", "theirs")
+    assert summary == "mine against theirs, same bits: seeded 1 of 5; promises broken: 2"
+    assert report.render_matches(matches[:1], "mine", "theirs") is None
     assert report.summarise([], "mine", "theirs") == "mine against theirs, same bits: nothing in common"
 
 

@@ -4,6 +4,7 @@ Exit status: 0 all well; 1 a promise is broken, an experiment failed, or two rec
 nothing or cannot be read or written; 130 interrupted.
 """
 
+import io
 import signal
 import sys
 from datetime import UTC, datetime
@@ -43,9 +44,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 def main() -> None:
     """Run the command, and turn what Seedbed refuses into one line and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # where it cannot show a character, it is written as \\uXXXX
     try:
         app()
-    except SeedbedError as error:
+    except (SeedbedError, OSError) as error:
         print(f"seedbed: {error}", file=sys.stderr)
         sys.exit(EXIT_UNREADABLE)
 
@@ -82,6 +86,7 @@ def repro(
 ) -> None:
     """Rerun experiments under changed conditions: what gives the same bits, and what does not?"""
     from seedbed.promise import settings
+    from seedbed.rerun.partial import unfinished
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as `docker stop` ends a run: as Ctrl-C does
     project = settings(Path("pyproject.toml"))
@@ -90,7 +95,8 @@ def repro(
     try:
         record = _check(plan, folder, resume, jobs, time_limit, project.promises)
     except KeyboardInterrupt:
-        print(f"seedbed: interrupted; go on with: seedbed repro --resume --out {folder} ...", file=sys.stderr)
+        if unfinished(folder):
+            print(f"seedbed: interrupted; to go on, give the same again with --resume --out {folder}", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     raise typer.Exit(_show(record, folder, project.promises, json))
 
@@ -142,30 +148,41 @@ def _check(
     promises: "Promises",
 ) -> "Record":
     from seedbed import environment
+    from seedbed.errors import ExperimentError
+    from seedbed.experiment import source_digest
     from seedbed.progress import progress
     from seedbed.rerun.check import make_record, run
     from seedbed.rerun.partial import Header, Partial
 
     here = environment.read(load=True)
-    header = Header(plan=plan, environment=here)
-    partial = (Partial.resume if resume else Partial.start)(out, header)
-    with progress() as tick:
-        run(partial, slots=jobs or here.cpu.usable, time_limit=time_limit, tick=tick)
+    sources = {name: digest for name in plan.experiments if (digest := source_digest(name))}
+    partial = (Partial.resume if resume else Partial.start)(out, Header(plan=plan, environment=here, sources=sources))
+    try:
+        with progress() as tick:
+            run(partial, slots=jobs or here.cpu.usable, time_limit=time_limit, tick=tick)
+    except ExperimentError:
+        partial.remove()  # a name that cannot be loaded: there is nothing to resume
+        raise
     return make_record(partial, out, promises)
 
 
 def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> int:
     from seedbed import report
+    from seedbed.errors import RecordError
     from seedbed.record import compare_records, read, to_json
 
     if json:
         sys.stdout.buffer.write(to_json(record))
     else:
-        _console().print(report.render(record))
+        _print_report(record)
     broken = report.failed(record)
     this = read(folder)
     for other in _others(folder):
-        matches = compare_records(this, other, promises, default=None)
+        try:
+            matches = compare_records(this, other, promises, default=None)
+        except RecordError as error:
+            print(f"seedbed: passed over: {error}", file=sys.stderr)
+            continue
         print(report.summarise(matches, this.name, other.name), file=sys.stderr)
         broken |= any(match.kept is False for match in matches)
     print(f"record: {folder}", file=sys.stderr)
@@ -191,7 +208,15 @@ def _console() -> "Console":
     from rich.console import Console
 
     # A table in a pipe or a log is not cut to the 80 columns that a missing terminal is taken for.
-    return Console(width=None if sys.stdout.isatty() else 160)
+    return Console(width=None if sys.stdout.isatty() else 160, emoji=False)
+
+
+def _print_report(record: "Record") -> None:
+    from seedbed import report
+
+    _console().print(report.render(record))
+    for line in report.remarks(record):
+        print(line)
 
 
 @app.command()
@@ -211,8 +236,10 @@ def compare(
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(matches) + b"\n")
     else:
-        _console().print(report.render_matches(matches, str(actual), str(expected)))
-    raise typer.Exit(EXIT_BROKEN if any(match.kept is False for match in matches) else 0)
+        if table := report.render_matches(matches, str(actual), str(expected)):
+            _console().print(table)
+        print(report.summarise(matches, str(actual), str(expected)))
+    raise typer.Exit(EXIT_BROKEN if not matches or any(match.kept is False for match in matches) else 0)
 
 
 @app.command()
@@ -231,7 +258,7 @@ def show(
     elif markdown:
         print(report.markdown(found), report.markdown(found, detail=True), sep="\n", end="")
     else:
-        _console().print(report.render(found))
+        _print_report(found)
 
 
 @app.command()

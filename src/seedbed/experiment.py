@@ -1,9 +1,13 @@
 """Loading and running an experiment: a plain function ``f(*, seed, device)`` that returns a mapping."""
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
 from seedbed.bits import Bits, flatten
 from seedbed.errors import ExperimentError
@@ -31,6 +35,8 @@ class Experiment:
             )
         if not (results := flatten(result)):
             raise ExperimentError(f"{self.name} returned nothing to compare: an empty mapping")
+        if "__metadata__" in results:
+            raise ExperimentError("the key '__metadata__' is one that safetensors keeps to itself: rename the result")
         return results
 
 
@@ -63,13 +69,29 @@ def load(name: str) -> Experiment:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise ExperimentError(
-            f"no module named {error.name!r} for the experiment {name!r}: run from the folder that holds it, "
-            "or install its package"
+            f"no module named {error.name!r} for the experiment {name!r}: run from the folder that holds it "
+            "(without PYTHONSAFEPATH), or install its package"
         ) from None
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ExperimentError(f"module {module_name!r} has no function {function_name!r}{_functions_of(module_name)}")
     return Experiment(name, function, _takes_device(name, function))
+
+
+def source_digest(name: str) -> str | None:
+    """The sha256 of the file that an experiment's module is in, looked for in the current folder too, without import.
+
+    None where it is not found, or no file.
+    """
+    module, _ = check_name(name)
+    sys.path.insert(0, "")
+    try:
+        spec = find_spec(module)
+        return sha256(Path(spec.origin).read_bytes()).hexdigest() if spec and spec.origin else None
+    except (ImportError, OSError, ValueError):
+        return None
+    finally:
+        sys.path.remove("")
 
 
 def _functions_of(module_name: str) -> str:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, TextIO
 
 LINE_SECONDS = 5.0
@@ -43,7 +43,10 @@ class _Lines:
             return
         self._shown = now
         left = _seconds_left(tick, now - self._begin)
-        print(f"{tick.done} of {tick.total} runs, about {left:.0f} s left: {tick.last}", file=self._stream, flush=True)
+        with suppress(BrokenPipeError):  # whoever read it has left; the check goes on
+            print(
+                f"{tick.done} of {tick.total} runs, about {left:.0f} s left: {tick.last}", file=self._stream, flush=True
+            )
 
 
 def _seconds_left(tick: Tick, elapsed: float) -> float:

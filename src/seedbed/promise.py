@@ -92,12 +92,16 @@ class Promises:
     by_experiment: Mapping[str, Mapping[str, Promise]] = field(default_factory=dict)
 
     def of(self, experiment: str, level: str, condition: str) -> Promise | None:
-        """The promise about one cell, or None: the experiment's own, else the level's, else the general one."""
-        from_default_level = LEVELS.index(level) >= LEVELS.index(DEFAULT_LEVEL)
-        tables = [self.by_level.get(level, {})]
-        if from_default_level:
-            tables = [self.by_experiment.get(experiment, {}), *tables, self.general]
-        return next((table[condition] for table in tables if condition in table), None)
+        """The promise about one cell, or None: the level's, else the general one; or what the experiment has instead.
+
+        The general promises and an experiment's own speak of level `deterministic` and above; of a lower level, an
+        experiment's own speaks only where that level promises something.
+        """
+        reaches = LEVELS.index(level) >= LEVELS.index(DEFAULT_LEVEL)
+        promise = self.by_level.get(level, {}).get(condition) or (self.general.get(condition) if reaches else None)
+        if promise is None and not reaches:
+            return None
+        return self.by_experiment.get(experiment, {}).get(condition) or promise
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +125,15 @@ def settings(pyproject: Path) -> Settings:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{pyproject}: cannot be read as TOML: {error}") from None
     try:
-        return _settings(document.get("tool", {}).get("seedbed", {}))
+        tool = document.get("tool", {})
+        return _settings(tool.get("seedbed", {}) if isinstance(tool, dict) else {})
     except ConfigError as error:
         raise ConfigError(f"{pyproject}: {error}") from None
 
 
-def _settings(table: Mapping[str, Any]) -> Settings:
+def _settings(table: Any) -> Settings:
+    if not isinstance(table, dict):
+        raise ConfigError(f"tool.seedbed = {table!r} is no table")
     unknown = sorted(set(table) - {"experiments", "promises"})
     if unknown:
         raise ConfigError(f"[tool.seedbed] has no key {unknown[0]!r}: it has experiments and promises")

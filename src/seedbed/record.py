@@ -33,7 +33,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One worker process: what was asked of it, and what was in force when its first experiment began."""
+    """One worker process: what was asked of it, and what was in force when its last experiment had run."""
 
     level: str
     variant: Variant
@@ -146,7 +146,7 @@ def read(folder: Path) -> Stored:
         RecordError: one line that names the file, the place in it, and what was expected: where it is missing, cut
             short, damaged, from a newer schema, or where the arrays are not the ones it was written with.
     """
-    folder = folder.parent if folder.name == JSON_NAME else folder
+    folder = folder.parent if folder.name == JSON_NAME and not folder.is_dir() else folder
     record = from_json(_bytes(folder / JSON_NAME), str(folder / JSON_NAME))
     place = str(folder / ARRAYS_NAME)
     data = _bytes(folder / ARRAYS_NAME)
@@ -178,15 +178,15 @@ def from_json(data: bytes, place: str) -> Record:
     try:
         document = msgspec.json.decode(data)
         version = document.get("schema_version") if isinstance(document, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
+        if isinstance(version, int) and not 1 <= version <= SCHEMA_VERSION:
             raise RecordError(
-                f"{place}: schema_version: expected {SCHEMA_VERSION} or older, found {version}: a newer Seedbed wrote "
-                "it; upgrade this one"
+                f"{place}: schema_version: expected {SCHEMA_VERSION} or older, found {version}: if a newer Seedbed "
+                "wrote it, upgrade this one"
             )
         return msgspec.convert(document, Record)
     except msgspec.ValidationError as error:
         raise RecordError(f"{place}: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"{place}: expected JSON, found: {error}") from None
 
 
@@ -201,7 +201,9 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     experiment: str
     level: str
     devices: tuple[str, str]
-    comparison: Comparison
+    comparison: Comparison | None = None
+    """None where there was nothing to compare; `reason` says why."""
+    reason: str = ""
     promise: str | None
     kept: bool | None
     """None at level `none`, where nothing was set and nothing is expected."""
@@ -213,35 +215,63 @@ def compare_records(
     """Compare the baselines of two records, whatever differs between them: machine, device, versions.
 
     Each experiment and level of one is held against the same in the other on the same device; where the other has it
-    only on another device, against that. What is in one record only is not compared. The promise is the one about
-    ``machine`` (about ``device`` across devices), or else `default`, but never that at level `none`.
+    only on another device, against that. One that failed, or is in one record only, keeps no promise. The promise is
+    the one about ``machine`` (about ``device`` across devices), or else `default`, but never that at level `none`.
+
+    Raises:
+        RecordError: where the two were made with different seeds: they answer different questions.
     """
-    matches = []
-    for cell in actual.record.baselines():
-        if (other := _counterpart(cell, expected.record)) is None:
-            continue
-        condition = "machine" if cell.device == other.device else "device"
-        promise = promises.of(cell.experiment, cell.level, condition)
-        if promise is None and cell.level != "none":
-            promise = default
-        comparison = compare_cell(actual.results(cell), expected.results(other), promise)
-        matches.append(
-            Match(
-                experiment=cell.experiment,
-                level=cell.level,
-                devices=(cell.device, other.device),
-                comparison=comparison,
-                promise=promise.text if promise else None,
-                kept=promise.kept(comparison) if promise else None,
-            )
-        )
-    return matches
+    if actual.record.seed != expected.record.seed:
+        seeds = f"{actual.record.seed} and {expected.record.seed}"
+        raise RecordError(f"{actual.name} and {expected.name} were made with different seeds, {seeds}")
+    ours, theirs = _ran(actual.record), _ran(expected.record)
+    pairs: list[tuple[Cell | None, Cell | None]] = [(cell, _counterpart(cell, theirs)) for cell in ours]
+    pairs += [(None, cell) for cell in theirs if _counterpart(cell, ours) is None]
+    return [_match(actual, expected, here, there, promises, default) for here, there in pairs]
 
 
-def _counterpart(cell: Cell, record: Record) -> Cell | None:
-    same = [other for other in record.baselines() if (other.experiment, other.level) == (cell.experiment, cell.level)]
+def _ran(record: Record) -> list[Cell]:
+    return [cell for cell in record.cells if cell.condition == "baseline" and cell.status != "skipped"]
+
+
+def _counterpart(cell: Cell, others: list[Cell]) -> Cell | None:
+    same = [other for other in others if (other.experiment, other.level) == (cell.experiment, cell.level)]
     on_same_device = [other for other in same if other.device == cell.device]
     return next(iter(on_same_device or same), None)
+
+
+def _match(
+    actual: Stored,
+    expected: Stored,
+    here: Cell | None,
+    there: Cell | None,
+    promises: Promises,
+    default: Promise | None,
+) -> Match:
+    (one, *_), devices = filter(None, (here, there)), tuple(cell.device if cell else "" for cell in (here, there))
+    across = "" not in devices and devices[0] != devices[1]
+    promise = promises.of(one.experiment, one.level, "device" if across else "machine")
+    if promise is None and one.level != "none":
+        promise = default
+    reason = _problem(here, actual.name) or _problem(there, expected.name)
+    comparison = None
+    if here and there and not reason:
+        comparison = compare_cell(actual.results(here), expected.results(there), promise)
+    return Match(
+        experiment=one.experiment,
+        level=one.level,
+        devices=(devices[0], devices[1]),
+        comparison=comparison,
+        reason=reason,
+        promise=promise.text if promise else None,
+        kept=(comparison is not None and promise.kept(comparison)) if promise else None,
+    )
+
+
+def _problem(cell: Cell | None, name: str) -> str:
+    if cell is None:
+        return f"not in {name}"
+    return f"failed in {name}: {cell.reason}" if cell.status == "failed" else ""
 
 
 def compare_cell(actual: Mapping[str, Bits], expected: Mapping[str, Bits], promise: Promise | None) -> Comparison:

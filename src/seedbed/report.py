@@ -114,18 +114,18 @@ def _count(entries: Sequence[Entry]) -> str:
 
 
 def render(record: Record) -> RenderableType:
-    """The whole report of a record for a terminal: both tables, then what needs words."""
+    """The tables of a record for a terminal; `remarks` has what needs words."""
     titles = [column.title for column in columns(record)]
     detail = Table("experiment", "level", *titles, title="experiment x level x condition (the worst of its settings)")
     shown = ""
     for experiment, level, entries in rows(record):
         texts = [f"[{entry.style}]{escape(entry.text)}[/]" for entry in entries]
-        detail.add_row("" if experiment == shown else experiment, level, *texts)
+        detail.add_row("" if experiment == shown else escape(experiment), level, *texts)
         shown = experiment
     summary = Table("level", *titles, title="experiments that gave the same bits as the baseline")
     for level, counts in headline(record):
         summary.add_row(level, *counts)
-    return Group(detail, summary, *(escape(line) for line in remarks(record)))
+    return Group(detail, summary)
 
 
 def remarks(record: Record) -> Iterator[str]:
@@ -173,16 +173,23 @@ def _markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in table)
 
 
-def render_matches(matches: Sequence[Match], actual: str, expected: str) -> RenderableType:
-    """The comparison of two records for a terminal: a line for each experiment that is not the same, then the count."""
-    table = Table("experiment", "level", "devices", "comparison", "promise", title=f"{actual} against {expected}")
+def render_matches(matches: Sequence[Match], actual: str, expected: str) -> Table | None:
+    """What is not the same in two records, for a terminal: a row for each experiment; None where all is."""
+    title = escape(f"{actual} against {expected}")
+    table = Table("experiment", "level", "devices", "comparison", "promise", title=title)
     for match in matches:
-        if match.comparison.relation is not Relation.IDENTICAL:
-            style = "bold red" if match.kept is False else _STYLES[match.comparison.relation]
-            devices = " / ".join(dict.fromkeys(match.devices))
-            text = f"[{style}]{escape(describe(match.comparison))}[/]"
-            table.add_row(name_of(match.experiment), match.level, devices, text, _promise(match))
-    return Group(*([table] if table.rows else []), summarise(matches, actual, expected))
+        if not _is_same(match):
+            devices = " / ".join(dict.fromkeys(filter(None, match.devices)))
+            text = match.reason or (describe(match.comparison) if match.comparison else "")
+            style = "bold red" if match.kept is False else "yellow"
+            table.add_row(
+                escape(name_of(match.experiment)), match.level, devices, f"[{style}]{escape(text)}[/]", _promise(match)
+            )
+    return table if table.rows else None
+
+
+def _is_same(match: Match) -> bool:
+    return match.comparison is not None and match.comparison.relation is Relation.IDENTICAL
 
 
 def _promise(match: Match) -> str:
@@ -196,8 +203,8 @@ def summarise(matches: Sequence[Match], actual: str, expected: str) -> str:
     levels = dict.fromkeys(match.level for match in matches)
     counts = []
     for level in levels:
-        at_level = [match.comparison.relation for match in matches if match.level == level]
-        counts.append(f"{level} {at_level.count(Relation.IDENTICAL)} of {len(at_level)}")
+        at_level = [_is_same(match) for match in matches if match.level == level]
+        counts.append(f"{level} {sum(at_level)} of {len(at_level)}")
     broken = sum(match.kept is False for match in matches)
     promises = f"; promises broken: {broken}" if broken else ""
     return f"{actual} against {expected}, same bits: {', '.join(counts) or 'nothing in common'}{promises}"

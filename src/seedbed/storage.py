@@ -38,7 +38,7 @@ def loads(data: bytes, place: str) -> tuple[dict[str, Bits], dict[str, str]]:
         metadata: dict[str, str] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         dtypes: dict[str, str] = json.loads(metadata.pop(_DTYPES))
         return {key: _restored(tensors[key], dtype) for key, dtype in dtypes.items()}, metadata
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{place}: expected a whole safetensors file of Seedbed's, found: {error!r}") from None
 
 

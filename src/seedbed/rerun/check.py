@@ -38,20 +38,21 @@ def run(partial: Partial, *, slots: int, time_limit: float, tick: Callable[[Tick
     with Pool(slots, time_limit, _environ()) as pool:
         for event in pool.run(missing):
             _refuse_unloadable(event)
-            partial.save(event.job, event.experiment, event.data)
-            if event.experiment:
-                done += 1
-                last = f"{event.job.level} {event.job.variant.device} {event.job.variant.label} {event.experiment}"
-                tick(Tick(done, plan.cells, before, last))
+            partial.save(event.job, event.message.experiment, event.data)
+            done += 1
+            last = f"{event.job.level} {event.job.variant.device} {event.job.variant.label} {event.message.experiment}"
+            tick(Tick(done, plan.cells, before, last))
 
 
 def _environ() -> dict[str, str]:
-    return {**WAIT_ASLEEP, **os.environ, "PYTHONUNBUFFERED": "1"}
+    # A hash seed of the user's own would make `none` blind to it, and the condition `hashseed` perhaps no change.
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+    return {**WAIT_ASLEEP, **own, "PYTHONUNBUFFERED": "1"}
 
 
 def _refuse_unloadable(event: Event) -> None:
     message = event.message
-    if isinstance(message, Finished) and not message.loaded and event.job.variant.condition == "baseline":
+    if not message.loaded and event.job.variant.condition == "baseline":
         raise ExperimentError(f"{message.reason}\n{message.output}" if message.output else message.reason)
 
 
@@ -81,14 +82,17 @@ def make_record(partial: Partial, out: Path, promises: Promises) -> Record:
 
 def _runs(partial: Partial) -> Iterator[Run]:
     for job in partial.header.plan.jobs:
-        if ready := partial.ready(job):
-            yield Run(
-                level=job.level,
-                variant=job.variant,
-                in_force=ready.in_force,
-                flags=ready.flags,
-                variables=ready.variables,
-            )
+        messages = [found[0] for name in job.experiments if (found := partial.finished(job, name))]
+        for message in reversed(messages):
+            if message.in_force is not None:
+                yield Run(
+                    level=job.level,
+                    variant=job.variant,
+                    in_force=message.in_force,
+                    flags=message.flags,
+                    variables=message.variables,
+                )
+                break
 
 
 class _Assembly:
@@ -129,10 +133,9 @@ class _Assembly:
 
     def _cell(self, experiment: str, job: Job) -> Cell:
         variant = job.variant
-        ready = self.partial.ready(job)
-        if ready and (reason := shortfall(variant, ready.in_force)):
-            return _skipped(experiment, job.level, Skip(variant.condition, variant.setting, variant.device, reason))
         finished, results = self._finished(job, experiment)
+        if finished.in_force and (reason := shortfall(variant, finished.in_force)):
+            return _skipped(experiment, job.level, Skip(variant.condition, variant.setting, variant.device, reason))
         cell = Cell(
             experiment=experiment,
             level=job.level,

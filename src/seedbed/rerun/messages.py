@@ -20,16 +20,11 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknow
     experiment: str
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """All experiments are loaded and the level is set: this is in force."""
-
-    in_force: InForce
-    flags: Flags | None
-    variables: dict[str, str]
-
-
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """An experiment is over; if `status` is done, its results are the message's arrays."""
+    """An experiment is over; if `status` is done, its results are the message's arrays.
+
+    `in_force`, `flags` (None where torch was never loaded) and `variables` are the process's when it ended.
+    """
 
     experiment: str
     status: Literal["done", "failed", "skipped"]
@@ -40,9 +35,12 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unkno
     runs: int = 1
     varied: int = 0
     fingerprints: dict[str, str] = {}
+    in_force: InForce | None = None
+    flags: Flags | None = None
+    variables: dict[str, str] = {}
 
 
-Message = Started | Ready | Finished
+Message = Started | Finished
 
 
 def encode(message: Message, arrays: Mapping[str, Bits] | None = None) -> bytes:

@@ -1,6 +1,5 @@
 """What is done so far of a check, on disk, so that a run that was killed can be taken up again."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import msgspec
 from seedbed.bits import Bits
 from seedbed.environment import Environment, difference
 from seedbed.errors import RecordError
-from seedbed.rerun.messages import Finished, Message, Ready, decode
+from seedbed.rerun.messages import Finished, decode
 from seedbed.rerun.plan import Job, Plan
 from seedbed.storage import write_whole
 
@@ -24,6 +23,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     plan: Plan
     environment: Environment
+    sources: dict[str, str] = {}
+    """The sha256 of each experiment's module, where it is a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,13 @@ class Partial:
             folder.mkdir(parents=True)
         except OSError as error:
             raise RecordError(f"cannot write {folder}: {error.strerror}") from None
-        write_whole(folder / _PLAN, msgspec.json.encode(header))
-        return cls(folder, header)
+        partial = cls(folder, header)
+        try:
+            write_whole(folder / _PLAN, msgspec.json.encode(header))
+        except RecordError:
+            partial.remove()
+            raise
+        return partial
 
     @classmethod
     def resume(cls, out: Path, header: Header) -> Self:
@@ -60,6 +66,8 @@ class Partial:
         """
         folder = _folder(out)
         path = folder / _PLAN
+        if out.exists():
+            raise RecordError(f"{out} exists already: its check is finished; remove {folder} if it is there")
         try:
             found = msgspec.json.decode(path.read_bytes(), type=Header)
         except FileNotFoundError:
@@ -73,45 +81,51 @@ class Partial:
         # Whether git calls the tree clean may change because this very folder is in it.
         if changed := [what for what in difference(found.environment, header.environment) if what != "source.clean"]:
             raise RecordError(f"{path}: the environment has changed since ({', '.join(changed)}): start again")
+        if found.sources != header.sources:
+            changed = sorted(name for name, digest in header.sources.items() if found.sources.get(name) != digest)
+            raise RecordError(f"{path}: the source of {', '.join(changed)} has changed since: start again")
+        for left in out.parent.glob(f".{out.name}.*.part"):  # of a record that was being written when it was killed
+            shutil.rmtree(left, ignore_errors=True)
         return cls(folder, header)
 
-    def save(self, job: Job, experiment: str | None, data: bytes) -> None:
+    def save(self, job: Job, experiment: str, data: bytes) -> None:
         """Keep a message, whole or not at all; not forced to the disk: a kill loses nothing, only a power cut may."""
         write_whole(self._path(job, experiment), data, durable=False)
 
     def missing(self, job: Job) -> Job | None:
-        """The part of a job that is not done yet, or None."""
-        left = tuple(name for name in job.experiments if self._load(job, name) is None)
-        return msgspec.structs.replace(job, experiments=left) if left else None
-
-    def ready(self, job: Job) -> Ready | None:
-        """What was in force in the job's process, or None where it never came so far."""
-        loaded = self._load(job, None)
-        return loaded[0] if loaded and isinstance(loaded[0], Ready) else None
+        """The job, unless it is done: a part of it would be another job, without what runs before in its process."""
+        return job if any(self.finished(job, name) is None for name in job.experiments) else None
 
     def finished(self, job: Job, experiment: str) -> tuple[Finished, dict[str, Bits]] | None:
-        """What became of an experiment, with its results, or None where it is missing."""
-        loaded = self._load(job, experiment)
-        return (loaded[0], loaded[1]) if loaded and isinstance(loaded[0], Finished) else None
+        """What became of an experiment, with its results, or None where it is missing, or was cut short on the disk."""
+        path = self._path(job, experiment)
+        try:
+            message, arrays = decode(path.read_bytes(), str(path))
+        except (FileNotFoundError, RecordError):
+            return None
+        return (message, arrays) if isinstance(message, Finished) else None
 
     def remove(self) -> None:
         """Remove the folder, once the record is written."""
         shutil.rmtree(self.folder)
 
-    def _load(self, job: Job, experiment: str | None) -> tuple[Message, dict[str, Bits]] | None:
-        path = self._path(job, experiment)
-        try:
-            return decode(path.read_bytes(), str(path))
-        except FileNotFoundError:
-            return None
-
-    def _path(self, job: Job, experiment: str | None) -> Path:
-        name = f"{job.level}.{job.variant.device}.{job.variant.label}"
-        return self.folder / f"{name}{os.extsep}{experiment.replace(':', '.') if experiment else 'run'}.safetensors"
+    def _path(self, job: Job, experiment: str) -> Path:
+        # Numbers, since names may be longer than a file's name can be.
+        jobs = self.header.plan.jobs
+        whole = next(index for index, each in enumerate(jobs) if (each.level, each.variant) == (job.level, job.variant))
+        number = jobs[whole].experiments.index(experiment)
+        return self.folder / f"{whole:03}.{job.level}.{job.variant.device}.{job.variant.label}.{number:03}.safetensors"
 
 
 def _folder(out: Path) -> Path:
+    if not out.name:
+        raise RecordError(f"{out} is no name for a record's folder: give --out the path of a new one")
     return out.with_name(out.name + _SUFFIX)
+
+
+def unfinished(out: Path) -> bool:
+    """Whether there is an unfinished check whose record was to be `out`."""
+    return (_folder(out) / _PLAN).exists()
 
 
 def latest(root: Path) -> Path:
@@ -120,7 +134,9 @@ def latest(root: Path) -> Path:
     Raises:
         RecordError: where there is no unfinished check.
     """
-    folders = sorted(root.glob(f"*{_SUFFIX}"), key=lambda folder: folder.stat().st_mtime)
+    folders = sorted(
+        (path.parent for path in root.glob(f"*{_SUFFIX}/{_PLAN}")), key=lambda folder: folder.stat().st_mtime
+    )
     if not folders:
         raise RecordError(f"{root}: no unfinished check to resume")
     return folders[-1].with_name(folders[-1].name.removesuffix(_SUFFIX))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from seedbed.condition import CONDITIONS, LEVELS, Cpu, Skip, Variant, check_names, variants
+from seedbed.errors import ConfigError
 from seedbed.experiment import check_name
 
 BEFORE = ("seedbed.suite.numerics:linalg", "seedbed.suite.training:mlp")
@@ -59,6 +60,8 @@ def make_plan(
     for name in names:
         check_name(name)
     levels = check_names("level", levels, LEVELS)
+    if not levels:
+        raise ConfigError(f"no level was asked for: give one or more of {', '.join(LEVELS)}")
     asked = check_names("condition", conditions, CONDITIONS)
     made: list[Variant] = []
     skipped: list[Skip] = []

@@ -10,16 +10,19 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import msgspec
 
 from seedbed.condition import level_environ
-from seedbed.rerun.messages import Finished, Ready, Started, decode, encode
+from seedbed.errors import RecordError
+from seedbed.rerun.messages import Finished, Message, Started, decode, encode
 from seedbed.rerun.plan import Job
 
 OUTPUT_LINES = 20
+_REASON_LENGTH = 300
 _OUTPUT_BYTES = 8192
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5.0
@@ -27,11 +30,10 @@ _EXIT_SECONDS = 5.0
 
 
 class Event(NamedTuple):
-    """A message of one job, as its bytes too: what is in force (`experiment` is None), or the end of an experiment."""
+    """The end of one experiment in one job, and the message of it as it came, with its arrays."""
 
     job: Job
-    experiment: str | None
-    message: Ready | Finished
+    message: Finished
     data: bytes
 
 
@@ -89,6 +91,7 @@ class _Process:
         self.over = False
         self._time_limit = time_limit
         self._timed_out = False
+        self._killed = False
         self._output = bytearray()
         self._deadline = time.monotonic() + time_limit
         self._channel, channel = Pipe()
@@ -106,6 +109,8 @@ class _Process:
         finally:
             channel.close()
             os.close(lifeline)
+        with contextlib.suppress(OSError):  # it died at once: seen on the first round
+            self._channel.send_bytes(msgspec.json.encode(job))
         self._stdout = self._popen.stdout.fileno() if self._popen.stdout else -1
         os.set_blocking(self._stdout, False)
         self._sources: list[Connection | int] = [self._channel, self._stdout]
@@ -122,25 +127,22 @@ class _Process:
         while self._channel in self._sources and self._channel.poll():
             try:
                 data = self._channel.recv_bytes()
-            except EOFError:
+                message, _ = decode(data, "worker")
+            except (EOFError, OSError, RecordError):  # it is over, was killed while it sent, or sent what is no message
                 self._sources.remove(self._channel)
                 self._deadline = time.monotonic() + _EXIT_SECONDS
             else:
                 self._read_output()
-                yield from self._event(data)
+                yield from self._event(message, data)
         late = time.monotonic() > self._deadline
         self._timed_out = late and not ended and self._channel in self._sources
         self.over = ended or late or not self._sources
 
-    def _event(self, data: bytes) -> Iterator[Event]:
-        message, _ = decode(data, "worker")
+    def _event(self, message: Message, data: bytes) -> Iterator[Event]:
         self._deadline = time.monotonic() + self._time_limit
         if isinstance(message, Started):
             self.current = message.experiment
-        elif isinstance(message, Ready):
-            self.current = None
-            yield Event(self.job, None, message, data)
-        else:
+        elif message.experiment in self.remaining:
             yield self.finished(message, data)
             self._output.clear()
             with contextlib.suppress(OSError):  # killed meanwhile: seen on the next round
@@ -150,18 +152,22 @@ class _Process:
         """The event that an experiment is over; one that failed is given the last lines that it printed."""
         self.remaining.remove(message.experiment)
         if message.status == "failed":
-            message = msgspec.structs.replace(message, output=self._last_lines())
+            reason, output = _publishable(message.reason), _publishable(self._last_lines())
+            message = msgspec.structs.replace(message, reason=_one_line(reason), output=output)
             data = None
-        return Event(self.job, message.experiment, message, data or encode(message))
+        return Event(self.job, message, data or encode(message))
 
     def cause(self) -> str:
         """Why the process ended before its job was done."""
         if self._timed_out:
             return f"stopped: it took longer than the time limit of {self._time_limit:g} s (--time-limit)"
+        if self._killed:
+            return "stopped: it closed or wrote to the channel between its process and Seedbed"
         status = self._popen.wait()
         if status >= 0:
             return f"its process ended with exit status {status}"
-        name = signal.Signals(-status).name
+        names = {number.value: number.name for number in signal.Signals}
+        name = names.get(-status, f"signal {-status}")
         return f"its process was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
     def kill(self) -> None:
@@ -170,6 +176,7 @@ class _Process:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(_EXIT_SECONDS)
         if self._popen.poll() is None:
+            self._killed = True
             os.killpg(self._popen.pid, signal.SIGKILL)
         os.close(self._lifeline)
         self._popen.wait()
@@ -191,5 +198,19 @@ class _Process:
 
 
 def _command(job: Job, channel: int, lifeline: int) -> list[str]:
-    text = msgspec.json.encode(job).decode()
-    return [sys.executable, "-m", "seedbed.rerun.worker", text, str(channel), str(lifeline)]
+    label = f"{job.level} {job.variant.device} {job.variant.label}"
+    return [sys.executable, "-m", "seedbed.rerun.worker", str(channel), str(lifeline), label]
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 4] + " ..."
+
+
+def _publishable(text: str) -> str:
+    """The text without control characters, and without the folders of its author: records are made to be published."""
+    places = {str(Path.cwd()): ".", sys.prefix: "PYTHON", sys.base_prefix: "PYTHON", str(Path.home()): "~"}
+    for place in sorted(places, key=len, reverse=True):
+        if len(place) > 1:
+            text = text.replace(place, places[place])
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")

@@ -1,7 +1,7 @@
-"""What one process of a check does: ``python -m seedbed.rerun.worker JOB CHANNEL LIFELINE``.
+"""What one process of a check does: ``python -m seedbed.rerun.worker CHANNEL LIFELINE LABEL``.
 
-JOB is JSON; CHANNEL is the file descriptor that the messages go to; LIFELINE is one that the parent holds open as long
-as it lives.
+CHANNEL is the file descriptor that the job comes from, as JSON, and the messages go to; LIFELINE is one that the parent
+holds open as long as it lives; LABEL is for whoever looks at the list of processes.
 """
 
 import atexit
@@ -23,12 +23,15 @@ from seedbed.environment import in_force, read_variables
 from seedbed.errors import ExperimentError
 from seedbed.experiment import Experiment, load
 from seedbed.fingerprint import fingerprints
-from seedbed.rerun.messages import Finished, Message, Ready, Started, encode
+from seedbed.rerun.messages import Finished, Message, Started, encode
 from seedbed.rerun.plan import Job
 from seedbed.seeding import set_all_seeds
 
 REPEAT_SECONDS = 0.25
 """How long one experiment is repeated in one process, at least twice and at most `Variant.repeats` times."""
+
+
+_CHANNEL = 250
 
 
 class Worker:
@@ -37,20 +40,20 @@ class Worker:
     def __init__(self, job: Job, connection: Connection) -> None:
         self.job = job
         self.connection = connection
+        self.pid = os.getpid()
 
     def run(self) -> None:
-        """Load all experiments, set the level, say what is in force, then run them one by one."""
+        """Load all experiments, then run them one by one."""
         gc.disable()  # imports make no garbage to speak of, and a fifth of their time went into looking for it
         experiments = [experiment for name in self.job.experiments if (experiment := self._load(name))]
         gc.freeze()  # and what stays for good need not be looked at again
         gc.enable()
-        self._set_level()
-        flags = flags_in_force() if "torch" in sys.modules else None
-        self._send(Ready(in_force=in_force(), flags=flags, variables=read_variables()))
         for experiment in experiments:
             self._run(experiment)
 
     def _send(self, message: Message, arrays: dict[str, Bits] | None = None) -> None:
+        if os.getpid() != self.pid:
+            os._exit(1)  # an experiment forked, and its child came back here
         self.connection.send_bytes(encode(message, arrays))
         if isinstance(message, Finished):
             self.connection.recv_bytes()  # the parent has read what this experiment printed: the next one may print
@@ -98,6 +101,9 @@ class Worker:
             runs=runs,
             varied=varied,
             fingerprints=fingerprints(results),
+            in_force=in_force(),
+            flags=flags_in_force() if "torch" in sys.modules else None,
+            variables=read_variables(),
         )
         return finished, results
 
@@ -110,7 +116,7 @@ class Worker:
         reason = str(error)
         if not isinstance(error, ExperimentError):
             traceback.print_exception(error)  # the parent keeps the last lines
-            reason = traceback.format_exception_only(error)[-1].strip()
+            reason = traceback.format_exception_only(error)[0].strip()
         self._send(Finished(experiment=name, status="failed", reason=reason, loaded=loaded))
 
 
@@ -124,24 +130,30 @@ def die_with_parent(lifeline: int) -> None:
     A child that does nothing but wait for the lifeline to close then kills the group: a thread here could not while an
     experiment holds the interpreter lock.
     """
-    if os.fork() == 0:  # pragma: no cover  (it ends by the signal that it sends, and can report nothing)
-        os.closerange(0, lifeline)
-        os.closerange(lifeline + 1, 256)
-        os.read(lifeline, 1)
-        os.killpg(0, signal.SIGKILL)
+    if (child := os.fork()) == 0:  # pragma: no cover  (it ends by the signal that it sends, and can report nothing)
+        if os.fork() == 0:  # no child of this process, so that an experiment may wait for all of its own
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                signal.signal(number, signal.SIG_IGN)
+            os.closerange(0, lifeline)
+            os.closerange(lifeline + 1, 256)
+            os.read(lifeline, 1)
+            os.killpg(0, signal.SIGKILL)
+        os._exit(0)
+    os.waitpid(child, 0)
     os.close(lifeline)
 
 
 def main(argv: list[str]) -> None:
-    """Run the job that the arguments name."""
-    job = msgspec.json.decode(argv[0], type=Job)
-    channel, lifeline = int(argv[1]), int(argv[2])
+    """Run the job that comes through the channel."""
+    channel, lifeline = int(argv[0]), int(argv[1])
     die_with_parent(lifeline)
-    os.set_inheritable(channel, False)  # noqa: FBT003  (it takes no keyword)
+    # Out of the way of experiments that write to low descriptors, and closed in programs that they start.
+    os.dup2(channel, _CHANNEL, inheritable=False)
+    os.close(channel)
     with contextlib.suppress(OSError):  # where memory runs out, this process goes first, not the one that watches it
         Path("/proc/self/oom_score_adj").write_text("1000")
-    with Connection(channel) as connection:
-        Worker(job, connection).run()
+    with Connection(_CHANNEL) as connection:
+        Worker(msgspec.json.decode(connection.recv_bytes(), type=Job), connection).run()
     leave()
 
 
