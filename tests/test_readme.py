@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from seedbed import report
+from seedbed.cli import app
 from seedbed.record import read
+from tests.conftest import Write
 
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted(path.parent for path in ROOT.glob("records/*/record.json"))
@@ -28,6 +31,17 @@ def test_the_readmes_table_is_the_records() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ((name, table),) = re.findall(r"<!-- made by `seedbed show records/(\S+) .*?-->\n((?:\|.*\n)+)", readme)
     assert table == report.markdown(read(ROOT / "records" / name).record)
+
+
+def test_the_readmes_own_experiment_reproduces(study: Write) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n# my_study.py\n(.*?)```", readme, re.DOTALL)
+    (settings,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    study(code)
+    Path("pyproject.toml").write_text(settings.replace("my_study:", "study:"), encoding="utf-8")
+    result = CliRunner().invoke(app, ["repro", "--level", "deterministic", "--vary", "rerun", "--out", "mine"])
+    assert result.exit_code == 0
+    assert {cell.experiment for cell in read(Path("mine")).record.cells if cell.kept} == {"study:train"}
 
 
 @pytest.mark.parametrize(
