@@ -143,6 +143,7 @@ class _Process:
         if isinstance(message, Started):
             self.current = message.experiment
         elif message.experiment in self.remaining:
+            self.current = None
             yield self.finished(message, data)
             self._output.clear()
             with contextlib.suppress(OSError):  # killed meanwhile: seen on the next round
