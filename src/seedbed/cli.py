@@ -46,7 +46,7 @@ def main() -> None:
     """Run the command, and turn what Seedbed refuses into one line and exit status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # where it cannot show a character, it is written as \\uXXXX
+            stream.reconfigure(errors="backslashreplace")  # what it cannot show is written as an escape
     try:
         app()
     except (SeedbedError, OSError) as error:
