@@ -1,10 +1,13 @@
 """What several test modules share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
+from seedbed import environment
+from seedbed.record import SCHEMA_VERSION, Cell, Record
 
 Write = Callable[[str], None]
 
@@ -18,3 +21,17 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         (tmp_path / "study.py").write_text(dedent(source))
 
     return write
+
+
+def record_of(cells: Iterable[Cell]) -> Record:
+    """A record of these cells, as a check on this machine would have made it."""
+    return Record(
+        schema_version=SCHEMA_VERSION,
+        seedbed_version="0.1.0",
+        created="2026-11-23T19:00:00+00:00",
+        seed=1337,
+        arrays_sha256="",
+        environment=environment.read(),
+        runs=[],
+        cells=list(cells),
+    )

@@ -18,6 +18,7 @@ from seedbed.errors import RecordError
 from seedbed.fingerprint import fingerprints
 from seedbed.promise import Promises, parse
 from seedbed.record import Cell, Record, array_key, compare_records, from_json, json_schema, read, to_json, write
+from tests.conftest import record_of
 
 HERE = environment.read()
 SCHEMA = Path(__file__).parents[1] / "docs" / "record.schema.json"
@@ -39,17 +40,7 @@ def made(*baselines: tuple[str, str, dict[str, object]], device: str = "cpu") ->
         )
         cells.append(cell)
         arrays |= {array_key(cell, key): value for key, value in taken.items()}
-    whole = Record(
-        schema_version=1,
-        seedbed_version="0.1.0",
-        created="2026-11-23T19:00:00+00:00",
-        seed=1337,
-        arrays_sha256="",
-        environment=HERE,
-        runs=[],
-        cells=cells,
-    )
-    return whole, arrays
+    return record_of(cells), arrays
 
 
 ONE = made(("a:f", "seeded", {"x": np.arange(4.0, dtype=np.float32)}))

@@ -11,6 +11,7 @@ from seedbed import environment, report
 from seedbed.bits import bits
 from seedbed.comparison import Comparison, compare
 from seedbed.record import Cell, Match, Record
+from tests.conftest import record_of
 
 HERE = environment.read()
 
@@ -30,16 +31,7 @@ def cell(condition: str, setting: str = "", comparison: Comparison | None = None
 
 
 def made(*cells: Cell) -> Record:
-    return Record(
-        schema_version=1,
-        seedbed_version="0.1.0",
-        created="2026-11-23T19:00:00+00:00",
-        seed=1337,
-        arrays_sha256="",
-        environment=HERE,
-        runs=[],
-        cells=list(cells),
-    )
+    return record_of(cells)
 
 
 def text(renderable: RenderableType, width: int = 160) -> str:
