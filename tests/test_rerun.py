@@ -173,6 +173,22 @@ def test_a_check_finds_what_varies_and_what_does_not(study: Write) -> None:
     assert cells(record, "drawn")["seeded rerun=repeats"].varied == 0
 
 
+def test_order_finds_an_experiment_that_depends_on_what_ran_before(study: Write) -> None:
+    study("""
+        ran = []
+
+        def first(*, seed):
+            ran.append("first")
+            return {"x": 1}
+
+        def second(*, seed):
+            return {"before": len(ran)}
+    """)
+    record = check(planned("study:first", "study:second", conditions=["order"]))
+    comparisons = [cells(record, name)["none order=reversed"].comparison for name in ("first", "second")]
+    assert [found and found.relation.value for found in comparisons] == ["identical", "different"]
+
+
 def test_what_varies_only_inside_one_process_is_found(study: Write) -> None:
     study("""
         calls = 0
