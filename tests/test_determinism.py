@@ -14,7 +14,7 @@ import torch
 
 from seedbed import determinism
 from seedbed.determinism import Flags, deterministic, in_force, set_flags
-from seedbed.errors import ConfigError, SeedbedWarning
+from seedbed.errors import SeedbedWarning
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 INDUCTOR = "TORCHINDUCTOR_DETERMINISTIC"
@@ -179,16 +179,17 @@ def test_a_decorated_function_that_raises_restores(before: Flags) -> None:
     assert in_force() == before
 
 
-def test_a_generator_or_async_function_is_no_place_for_a_decorator(before: Flags) -> None:
-    def numbers() -> Iterator[int]:
-        yield 1
+def test_a_generator_is_under_the_flags_only_while_it_runs(before: Flags) -> None:
+    @set_flags(deterministic())
+    def flags() -> Iterator[Flags]:
+        yield in_force()
+        yield in_force()
 
-    async def wait() -> None: ...
-
-    with pytest.raises(ConfigError, match=r"cannot decorate .*numbers.* write `with set_flags"):
-        set_flags(deterministic())(numbers)
-    with pytest.raises(ConfigError, match=r"cannot decorate .*wait"):
-        set_flags(deterministic())(wait)
+    seen = []
+    for each in flags():
+        seen.append(each)
+        assert in_force() == before
+    assert seen == [deterministic()] * 2
     assert in_force() == before
 
 

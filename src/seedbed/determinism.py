@@ -10,13 +10,11 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import wraps
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import Any, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from seedbed.errors import ConfigError, SeedbedWarning
+from seedbed.errors import warn
+from seedbed.scope import Scope
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -106,7 +104,7 @@ def in_force() -> Flags:
     )
 
 
-class set_flags:  # noqa: N801 - used like a function, as threadpoolctl.threadpool_limits and torch.set_grad_enabled
+class set_flags(Scope):  # noqa: N801 - used like a function, as threadpoolctl.threadpool_limits and torch.set_grad_enabled
     """Set every flag and read back that it is in force: a call, a ``with`` block or a decorator.
 
     ::
@@ -116,7 +114,7 @@ class set_flags:  # noqa: N801 - used like a function, as threadpoolctl.threadpo
         with set_flags(deterministic()):      # until the end of the block, on an exception too
             train()
 
-        @set_flags(deterministic())           # during each call of a plain function
+        @set_flags(deterministic())           # during each call; of a generator or async function, while it runs
         def train(): ...
 
     Blocks nest, and one object may be entered again. Flags belong to the process, not to a thread (in torch 2.13
@@ -141,52 +139,17 @@ class set_flags:  # noqa: N801 - used like a function, as threadpoolctl.threadpo
 
     def __init__(self, flags: Flags) -> None:
         self.flags = flags
-        self._before: list[_State] = []
-        self._set()
-        self._awaits_enter = True
+        super().__init__()
 
-    def restore(self) -> None:
-        """Put back what was in force before this object last set its flags; nothing where it has already."""
-        self._awaits_enter = False
-        if self._before:
-            self._before.pop().restore()
+    def _now(self) -> "FlagState":
+        return FlagState.now()
 
-    def __enter__(self) -> Self:
-        if not self._awaits_enter:
-            self._set()
-        self._awaits_enter = False
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.restore()
-
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        self.restore()  # what construction set: from now on, during calls only
-        if isgeneratorfunction(function) or iscoroutinefunction(function) or isasyncgenfunction(function):
-            raise ConfigError(
-                f"set_flags cannot decorate {function.__qualname__!r}: the body of a generator or async function "
-                "runs after the call has returned; write `with set_flags(...)` inside it"
-            )
-
-        @wraps(function)
-        def with_flags(*args: P.args, **kwargs: P.kwargs) -> R:
-            with type(self)(self.flags):
-                return function(*args, **kwargs)
-
-        return with_flags
-
-    def _set(self) -> None:
-        before = _State.now()
-        try:
-            _report("set", self.flags, before.changed_to(self.flags).write())
-        except BaseException:  # a mode that torch does not know, a warning turned into an error: all or nothing
-            before.restore()
-            raise
-        self._before.append(before)
+    def _change(self, before: "FlagState") -> None:
+        before.change(self.flags)
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class FlagState:
     """Everything that setting flags changes: the flags, and what must change or come back with them.
 
     `matmul` and `cudnn` are TF32 as the legacy API has it; None where it raises, which is then left as it is.
@@ -199,6 +162,7 @@ class _State:
 
     @classmethod
     def now(cls) -> Self:
+        """Take it as it is."""
         import torch
 
         return cls(
@@ -208,7 +172,19 @@ class _State:
             environment={name: os.environ.get(name) for name in (_CUBLAS, _INDUCTOR)},
         )
 
-    def changed_to(self, flags: Flags) -> Self:
+    def change(self, flags: Flags) -> None:
+        """Set `flags`, from this state on, and warn of those that could not be set."""
+        _report("set", flags, self._changed_to(flags)._write())
+
+    def restore(self) -> None:
+        """Put everything back as it was, and warn of what could not be."""
+        if type(self).now() == self:
+            return
+        for name, value in self.environment.items():
+            _put_variable(name, value)
+        _report("restore", self.flags, self._write())
+
+    def _changed_to(self, flags: Flags) -> Self:
         tf32 = "medium" if flags.mkldnn_matmul_fp32_precision == "bf16" else "high"
         return replace(
             self,
@@ -217,7 +193,7 @@ class _State:
             cudnn=None if self.cudnn is None else flags.cudnn_conv_fp32_precision == "tf32",
         )
 
-    def write(self) -> dict[str, str]:
+    def _write(self) -> dict[str, str]:
         """Write what differs, and give the reason for each flag that refused."""
         self._write_legacy()  # first: it overwrites precisions of the new API
         _write_mode(self.flags.deterministic_algorithms)
@@ -226,11 +202,6 @@ class _State:
         if reason := _write_workspace(self.flags.cublas_workspace_config):
             refused["cublas_workspace_config"] = reason
         return refused
-
-    def restore(self) -> None:
-        for name, value in self.environment.items():
-            _put_variable(name, value)
-        _report("restore", self.flags, self.write())
 
     def _write_legacy(self) -> None:
         import torch
@@ -340,7 +311,7 @@ def _report(verb: str, wanted: Flags, refused: dict[str, str]) -> None:
         if getattr(wanted, name) != getattr(found, name) and (name != "cublas_workspace_config" or _has_cuda())
     ]
     if lines:
-        warnings.warn(f"could not {verb} {'; '.join(lines)}", SeedbedWarning, stacklevel=4)
+        warn(f"could not {verb} {'; '.join(lines)}")
 
 
 def _has_cuda() -> bool:

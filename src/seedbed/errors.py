@@ -1,5 +1,8 @@
 """The exceptions and warnings of Seedbed: one family, so that one ``except`` clause can take them all."""
 
+import sys
+import warnings
+
 
 class SeedbedError(Exception):
     """Anything that Seedbed refuses or cannot do. The message names the rule, the value, the place, the way out."""
@@ -7,6 +10,14 @@ class SeedbedError(Exception):
 
 class SeedError(SeedbedError, ValueError):
     """A seed that is no integer in 0..2**32-1."""
+
+
+class RngStateError(SeedbedError):
+    """A generator's state that cannot be read, restored or written: the file, the place in it, what was expected."""
+
+
+class HashSeedError(SeedbedError):
+    """A hash seed that is not in force and cannot be made so from here; the message says how it can."""
 
 
 class ExperimentError(SeedbedError):
@@ -23,3 +34,14 @@ class RecordError(SeedbedError):
 
 class SeedbedWarning(UserWarning):
     """Something that Seedbed was asked to set and could not: said, never silent."""
+
+
+def warn(message: str) -> None:
+    """Warn, and point to the line outside Seedbed that it comes from.
+
+    Python 3.12's ``skip_file_prefixes`` does the same.
+    """
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("seedbed."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, SeedbedWarning, stacklevel=level)

@@ -1,0 +1,234 @@
+"""Scopes: a call, a block, a decorator; before == after, whatever kind of function it is and however it ends."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from seedbed.errors import ConfigError
+from seedbed.scope import Scope
+
+process: dict[str, int] = {"value": 0}
+"""The process state of these tests."""
+
+
+@dataclass
+class Value:
+    value: int
+
+    def restore(self) -> None:
+        process["value"] = self.value
+
+
+class put(Scope):  # noqa: N801 - as seeded and set_flags
+    """Put a value in; one below zero is refused, half-way."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+        super().__init__()
+
+    def _now(self) -> Value:
+        return Value(process["value"])
+
+    def _change(self, before: Value) -> None:
+        process["value"] = self.value
+        if self.value < 0:
+            raise ValueError(f"below zero, from {before.value}")
+
+
+@pytest.fixture(autouse=True)
+def unchanged() -> Iterator[None]:
+    process["value"] = 0
+    yield
+    assert process == {"value": 0}
+
+
+def bump(by: int = 1) -> int:
+    """Change what is in force, as a draw moves a generator."""
+    process["value"] += by
+    return process["value"]
+
+
+def test_a_call_stays_until_it_is_restored() -> None:
+    switch = put(5)
+    assert process["value"] == 5
+    switch.restore()
+    assert process["value"] == 0
+    switch.restore()
+
+
+def test_a_block_starts_from_the_change_whatever_happened_since_the_call() -> None:
+    switch = put(5)
+    bump()
+    with switch as entered:
+        assert (entered, process["value"]) == (switch, 5)
+
+
+def test_a_block_ends_where_it_began_on_an_exception_too() -> None:
+    with pytest.raises(KeyError), put(5):
+        raise KeyError("mine")
+
+
+def test_blocks_nest_and_one_object_is_entered_again() -> None:
+    switch = put(5)
+    with switch:
+        bump()
+        with switch:
+            assert process["value"] == 5
+        assert process["value"] == 6
+        with put(7):
+            assert process["value"] == 7
+        assert process["value"] == 6
+    with switch:
+        assert process["value"] == 5
+
+
+def test_a_change_that_fails_leaves_nothing() -> None:
+    with pytest.raises(ValueError, match="below zero, from 0"):
+        put(-1)
+
+
+def test_a_function() -> None:
+    @put(5)
+    def function(depth: int) -> list[int]:
+        """Recurse."""
+        return [bump(), *(function(depth - 1) if depth else []), bump()]
+
+    assert process["value"] == 0
+    assert function(1) == [6, 6, 7, 7]
+    assert function(0) == [6, 7]
+    assert (function.__name__, function.__doc__) == ("function", "Recurse.")
+
+
+def test_a_function_that_raises() -> None:
+    @put(5)
+    def function() -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        function()
+
+
+@put(5)
+def counting() -> Generator[int, int | None, str]:
+    """Yield what is in force, moved by what was sent."""
+    try:
+        while process["value"] < 100:
+            try:
+                sent = yield process["value"]
+            except KeyError:
+                sent = 50
+            bump(sent or 1)
+        return "over"
+    finally:
+        bump(1000)
+
+
+def test_a_generator_function_runs_within_and_is_suspended_without() -> None:
+    assert inspect.isgeneratorfunction(counting)
+    generator = counting()
+    seen = [next(generator)]
+    for _ in range(2):
+        bump(-1)  # outside: the generator does not see it, nor this what the generator does
+        seen.append(next(generator))
+    assert (seen, process["value"]) == ([5, 6, 7], -2)
+    process["value"] = 0
+    assert [generator.send(10), generator.throw(KeyError())] == [17, 67]
+    with pytest.raises(StopIteration) as stop:
+        generator.send(40)
+    assert stop.value.value == "over"
+
+
+def test_two_of_a_generator_function_take_turns() -> None:
+    assert list(zip(counting(), counting(), strict=False))[:3] == [(5, 5), (6, 6), (7, 7)]
+
+
+def test_a_generator_that_is_closed_cleans_up_within() -> None:
+    generator = counting()
+    next(generator)
+    generator.close()
+    assert process["value"] == 0
+    with pytest.raises(StopIteration):
+        next(generator)
+
+
+def test_a_generator_that_raises() -> None:
+    generator = counting()
+    next(generator)
+    with pytest.raises(OSError, match="mine"):
+        generator.throw(OSError("mine"))
+
+
+@put(5)
+async def waiting(times: int) -> list[int]:
+    seen = []
+    for _ in range(times):
+        seen.append(bump())
+        await asyncio.sleep(0)
+    return seen
+
+
+def test_async_functions_take_turns_and_do_not_see_each_other() -> None:
+    async def main() -> tuple[list[Any], int]:
+        return list(await asyncio.gather(waiting(3), waiting(2))), process["value"]
+
+    assert inspect.iscoroutinefunction(waiting)
+    assert asyncio.run(main()) == ([[6, 7, 8], [6, 7]], 0)
+
+
+def test_an_async_function_that_is_cancelled() -> None:
+    async def main() -> None:
+        task = asyncio.create_task(waiting(1000))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+@put(5)
+async def ticking() -> AsyncIterator[int]:
+    """Yield what is in force, and wait in between."""
+    try:
+        while process["value"] < 8:
+            try:
+                yield bump()
+            except KeyError:
+                yield -1
+            await asyncio.sleep(0)
+    finally:
+        bump(1000)
+
+
+def test_an_async_generator_function() -> None:
+    async def main() -> list[list[int]]:
+        async def collect() -> list[int]:
+            return [value async for value in ticking()]
+
+        return list(await asyncio.gather(collect(), collect()))
+
+    assert inspect.isasyncgenfunction(ticking)
+    assert asyncio.run(main()) == [[6, 7, 8], [6, 7, 8]]
+
+
+def test_an_async_generator_that_is_thrown_into_and_closed() -> None:
+    async def main() -> list[int]:
+        generator: Any = ticking()
+        seen = [await anext(generator), await generator.athrow(KeyError()), await generator.asend(None)]
+        assert process["value"] == 0
+        await generator.aclose()
+        return seen
+
+    assert asyncio.run(main()) == [6, -1, 7]
+
+
+@pytest.mark.parametrize("target", [Value, 3])
+def test_what_is_no_function_is_refused(target: Any) -> None:
+    switch = put(5)
+    with pytest.raises(ConfigError, match="put decorates functions, not .*: decorate its methods"):
+        switch(target)
+    switch.restore()
