@@ -1,5 +1,6 @@
 """Seeds: which are accepted, what each function seeds, and the numbers that follow."""
 
+import asyncio
 import json
 import random
 import subprocess
@@ -20,7 +21,8 @@ from sklearn.neural_network import MLPClassifier
 import seedbed
 from seedbed.determinism import deterministic, in_force, set_flags
 from seedbed.errors import SeedbedWarning, SeedError
-from seedbed.seeding import DEFAULT_SEED, check_seed, set_all_seeds, set_numpy, set_python, set_torch
+from seedbed.rng_state import capture
+from seedbed.seeding import DEFAULT_SEED, check_seed, seeded, set_all_seeds, set_numpy, set_python, set_torch
 
 SETTERS = [set_python, set_numpy, set_torch, set_all_seeds]
 SEEDS = st.integers(0, 2**32 - 1)
@@ -273,3 +275,240 @@ def test_every_gpu_is_seeded() -> None:
         drawn.append([torch.rand(4, device=device).cpu() for device in devices])
     assert all(torch.equal(a, b) for a, b in zip(drawn[0], drawn[1], strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(drawn[0], drawn[2], strict=True))
+
+
+# seeded
+
+
+def everything() -> Any:
+    """All that `seeded` puts back, in a form that can be compared."""
+    state = capture()
+    numpy: Any = state.numpy
+    return (
+        state.python,
+        {**numpy, "state": {**numpy["state"], "key": numpy["state"]["key"].tolist()}},
+        {name: each.tolist() for name, each in state.torch.items()},
+        in_force(),
+        torch.get_float32_matmul_precision(),
+        torch.backends.cudnn.allow_tf32,
+    )
+
+
+def disturb() -> None:
+    """Change everything that `seeded` puts back."""
+    draw()
+    random.gauss(0, 1)
+    np.random.normal()
+    torch.randn(1)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.deterministic = True
+    backends: Any = torch
+    backends.utils.deterministic.fill_uninitialized_memory = False
+    torch.set_float32_matmul_precision("high")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def test_a_block_draws_from_the_seed_and_puts_everything_back() -> None:
+    np.random.normal()
+    random.gauss(0, 1)
+    before = everything()
+    with seeded(1337) as scope:
+        assert draw() == (PYTHON, NUMPY, TORCH)
+        assert scope.seed == 1337
+        disturb()
+        assert everything()[3:] != before[3:]
+    assert everything() == before
+
+
+def test_an_exception_puts_everything_back() -> None:
+    before = everything()
+
+    def fail() -> None:
+        disturb()
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"), seeded(1, deterministic=True):
+        fail()
+    assert everything() == before
+
+
+def test_blocks_nest_and_are_entered_again_each_from_the_seed() -> None:
+    before = everything()
+    outer = seeded(1337)
+    with outer:
+        first = draw()
+        with seeded(1):
+            assert draw() != first
+        second = draw()
+        with outer:
+            assert draw() == first == (PYTHON, NUMPY, TORCH)
+        third = draw()
+    assert everything() == before
+    with outer:
+        assert [draw(), draw(), draw()] == [first, second, third]
+    assert everything() == before
+
+
+def test_a_block_starts_from_the_seed_though_its_object_was_made_earlier() -> None:
+    before = everything()
+    scope = seeded(1337)
+    draw()
+    with scope:
+        assert draw() == (PYTHON, NUMPY, TORCH)
+    assert everything() == before
+
+
+def test_a_call_seeds_until_it_is_restored() -> None:
+    before = everything()
+    switch = seeded(1337, deterministic=True)
+    assert draw() == (PYTHON, NUMPY, TORCH)
+    assert in_force() == deterministic()
+    switch.restore()
+    assert everything() == before
+
+
+def test_a_decorated_function_starts_from_the_seed_every_time() -> None:
+    @seeded(1337)
+    def drawn(depth: int = 0) -> list[Any]:
+        return [draw(), *(drawn(depth - 1) if depth else [])]
+
+    before = everything()
+    assert drawn(1) == [(PYTHON, NUMPY, TORCH)] * 2
+    assert drawn() == [(PYTHON, NUMPY, TORCH)]
+    assert everything() == before
+
+
+def test_a_decorated_generator_function_draws_on_while_others_draw() -> None:
+    @seeded(1337)
+    def numbers() -> Iterator[Any]:
+        while True:
+            yield draw()
+
+    with seeded(1337):
+        expected = [draw(), draw()]
+    set_all_seeds(5)
+    undisturbed = [draw(), draw()]
+    set_all_seeds(5)
+    seen, others = [], []
+    for _, each in zip(range(2), numbers(), strict=False):
+        seen.append(each)
+        others.append(draw())
+    assert (seen, others) == (expected, undisturbed)
+
+
+def test_decorated_async_functions_take_turns() -> None:
+    @seeded(1337)
+    async def two() -> list[Any]:
+        first = draw()
+        await asyncio.sleep(0)
+        return [first, draw()]
+
+    async def main() -> list[list[Any]]:
+        return list(await asyncio.gather(two(), two()))
+
+    before = everything()
+    with seeded(1337):
+        expected = [draw(), draw()]
+    assert asyncio.run(main()) == [expected, expected]
+    assert everything() == before
+
+
+def test_deterministic_flags_are_set_within() -> None:
+    with seeded(1, deterministic=True):
+        assert in_force() == deterministic()
+    with seeded(1):
+        assert in_force() != deterministic()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.0, "1", True, None])
+def test_a_seed_that_is_none_changes_nothing(seed: Any) -> None:
+    before = everything()
+    with pytest.raises(SeedError):
+        seeded(seed)
+    assert everything() == before
+
+
+def test_entering_starts_no_device_and_no_inductor() -> None:
+    program = """
+import sys, torch
+from seedbed import seeded
+with seeded(1, deterministic=True):
+    torch.rand(1)
+print(torch.cuda.is_initialized(), torch.xpu.is_initialized(), "torch._inductor.config" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False False\n"
+
+
+class Gpu:
+    """A CUDA GPU that has not started, pretended on a build without CUDA; seeds wait for it as for a real one."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.started = False
+        self.generator = torch.Generator()
+        cuda: Any = torch.cuda
+        tracker = type(cuda._lazy_seed_tracker)
+        patch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+        patch.setattr(cuda, "_lazy_seed_tracker", tracker())
+        patch.setattr(torch.xpu, "_lazy_seed_tracker", tracker())
+        for module in (cuda, cuda.random):
+            patch.setattr(module, "is_initialized", lambda: self.started)
+            patch.setattr(module, "device_count", lambda: 1)
+        patch.setattr(cuda, "default_generators", (self.generator,))
+
+    def start(self) -> None:
+        """Start, as torch does: what waits is run."""
+        cuda: Any = torch.cuda
+        self.started = True
+        for call in cuda._lazy_seed_tracker.get_calls():
+            if call:
+                call[0]()
+
+    def draw(self) -> float:
+        return torch.rand(1, generator=self.generator).item()
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    return Gpu(monkeypatch)
+
+
+def drawn_from(seed: int) -> float:
+    return torch.rand(1, generator=torch.Generator().manual_seed(seed)).item()
+
+
+def test_a_device_that_starts_after_a_block_has_the_seed_from_before_it(gpu: Gpu) -> None:
+    torch.manual_seed(5)
+    with seeded(1):
+        pass
+    gpu.start()
+    assert gpu.draw() == drawn_from(5)
+
+
+def test_a_device_that_starts_within_a_block_is_seeded_there_and_afterwards_as_without_it(gpu: Gpu) -> None:
+    torch.manual_seed(5)
+    with seeded(1):
+        gpu.start()
+        assert gpu.draw() == drawn_from(1)
+        gpu.draw()
+    assert gpu.draw() == drawn_from(5)
+
+
+def test_a_device_that_nobody_had_seeded_is_not_left_with_the_blocks_seed(gpu: Gpu) -> None:
+    with seeded(1):
+        gpu.start()
+        within = gpu.generator.initial_seed()
+    assert (within, gpu.generator.initial_seed() == 1) == (1, False)
+
+
+def test_a_device_that_had_started_comes_back(gpu: Gpu) -> None:
+    gpu.start()
+    gpu.generator.manual_seed(7)
+    with seeded(1):
+        assert gpu.draw() == drawn_from(1)
+    assert gpu.draw() == drawn_from(7)
+
+
+def test_what_waits_for_a_device_is_where_torch_keeps_it(gpu: Gpu) -> None:
+    torch.manual_seed(5)
+    assert any(torch.cuda._lazy_seed_tracker.get_calls())

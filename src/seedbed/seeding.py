@@ -1,14 +1,18 @@
 """Seeds for every generator that a program draws from without saying so: Python's, NumPy's and PyTorch's."""
 
 import random
+from copy import copy
+from dataclasses import dataclass
 from numbers import Integral
 from operator import index
 from reprlib import repr as shortened
-from typing import SupportsIndex
+from typing import Any, Self, SupportsIndex
 
+from seedbed.determinism import FlagState, set_flags
 from seedbed.determinism import deterministic as deterministic_flags
-from seedbed.determinism import set_flags
 from seedbed.errors import SeedError
+from seedbed.rng_state import RngState, capture
+from seedbed.scope import Scope
 
 DEFAULT_SEED = 1337
 """The seed where none is given. Nothing speaks for it: a result that needs this seed is no result."""
@@ -80,12 +84,26 @@ def set_torch(seed: SupportsIndex, *, deterministic: bool = False) -> None:
     SeedbedWarning
         If a flag of deterministic mode could not be set.
     """
-    number = check_seed(seed)
-    import torch
-
-    torch.manual_seed(number)
+    _manual_seed(check_seed(seed))
     if deterministic:
         set_flags(deterministic_flags())
+
+
+def _manual_seed(seed: int) -> None:
+    """Do what `torch.manual_seed` does, for the one kind of accelerator that this build of torch has, if any.
+
+    That one turns to CUDA, XPU and MTIA alike, and for each that has not started it notes the whole call stack: nearly
+    all of its time, and more the deeper the call is.
+    """
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator()  # of the build, whether or not the device is here
+    if accelerator is not None and accelerator.type not in ("cuda", "xpu"):
+        torch.manual_seed(seed)
+        return
+    torch.default_generator.manual_seed(seed)
+    if accelerator is not None and not (backend := getattr(torch, accelerator.type))._is_in_bad_fork():
+        backend.manual_seed_all(seed)
 
 
 def set_all_seeds(seed: SupportsIndex = DEFAULT_SEED, *, deterministic: bool = False) -> None:
@@ -108,11 +126,111 @@ def set_all_seeds(seed: SupportsIndex = DEFAULT_SEED, *, deterministic: bool = F
         If `seed` is anything else; then nothing was seeded.
     """
     number = check_seed(seed)
-    import torch
-
     set_python(number)
     set_numpy(number)
-    # Not through set_torch: this formats the call stack three times over, and every function between costs 3 %.
-    torch.manual_seed(number)
-    if deterministic:
-        set_flags(deterministic_flags())
+    set_torch(number, deterministic=deterministic)
+
+
+class seeded(Scope):  # noqa: N801 - used like a function, as `set_flags`
+    """Set all seeds, and put every generator and every flag back afterwards: a call, a ``with`` block, a decorator.
+
+    ::
+
+        switch = seeded(1337)     # a call: as set_all_seeds(1337), until switch.restore()
+
+        with seeded(1337):        # until the end of the block, on an exception too
+            model = Model()
+
+        @seeded(1337)             # during each call, every one from the same seed; of a generator or async function,
+        def train(): ...          # while it runs: whenever it is suspended, what was there before is put back
+
+    Put back are the states of Python's, NumPy's legacy and torch's default generators, on the CPU and on every CUDA,
+    XPU and MPS device that had started, and all of `seedbed.determinism.Flags`, whoever changed them. No device is
+    started. One that starts within the block is seeded within it, and afterwards seeded as it would have been without.
+
+    What it cannot put back: generators that a program made for itself, and draws made by other threads meanwhile;
+    generators and flags belong to the process. What it cannot set is what `set_all_seeds` cannot.
+
+    Blocks nest, and one object may be entered again: each time from the seed.
+
+    Parameters
+    ----------
+    seed
+        An integer in 0..2**32-1.
+    deterministic
+        Also set `seedbed.determinism.deterministic()`. Without it flags are left as they are at the start, and still
+        put back at the end.
+
+    Raises
+    ------
+    SeedError
+        If `seed` is anything else; then nothing was changed.
+
+    Warns
+    -----
+    SeedbedWarning
+        If a flag of deterministic mode could not be set.
+    """
+
+    def __init__(self, seed: SupportsIndex = DEFAULT_SEED, *, deterministic: bool = False) -> None:
+        self.seed = check_seed(seed)
+        self.deterministic = deterministic
+        super().__init__()
+
+    def _now(self) -> "_Before":
+        return _Before.now()
+
+    def _change(self, before: "_Before") -> None:
+        random.seed(self.seed)
+        set_numpy(self.seed)
+        _manual_seed(self.seed)
+        if self.deterministic:
+            before.flags.change(deterministic_flags())
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What `seeded` puts back; `waiting` are the seeds that wait for accelerators which have not started."""
+
+    rng: RngState
+    flags: FlagState
+    waiting: dict[str, Any]
+
+    @classmethod
+    def now(cls) -> Self:
+        import numpy  # noqa: F401 - `capture` looks at what is loaded, and both will be seeded
+        import torch  # noqa: F401
+
+        return cls(capture(), FlagState.now(), _waiting_seeds())
+
+    def restore(self) -> None:
+        self.flags.restore()
+        self.rng.write({})
+        _put_back_waiting(self.waiting)
+
+
+def _waiting_seeds() -> dict[str, Any]:
+    """Copy, by backend, what torch keeps of seeds until an accelerator starts; empty where torch is built for none.
+
+    torch has no public way to ask for them: ``_lazy_seed_tracker`` in torch/cuda/__init__.py.
+    """
+    import torch
+
+    if torch.accelerator.current_accelerator() is None:
+        return {}
+    backends = {name: getattr(torch, name) for name in ("cuda", "xpu")}
+    return {name: copy(each._lazy_seed_tracker) for name, each in backends.items() if not each.is_initialized()}
+
+
+def _put_back_waiting(waiting: dict[str, Any]) -> None:
+    import torch
+
+    for name, tracker in waiting.items():
+        backend = getattr(torch, name)
+        if not backend.is_initialized():
+            vars(backend._lazy_seed_tracker).update(vars(tracker))
+        elif calls := [call for call in tracker.get_calls() if call]:  # it started meanwhile
+            for seed, _ in calls:
+                seed()
+        else:
+            backend.seed_all()
