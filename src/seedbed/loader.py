@@ -1,0 +1,170 @@
+"""A DataLoader whose workers draw what they should: each its own numbers, every epoch others, and all again."""
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from types import FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypedDict
+
+from seedbed.determinism import Flags, in_force, set_flags
+from seedbed.rng_state.generators import find_kind
+from seedbed.seeding import DEFAULT_SEED
+from seedbed.streams import Streams
+
+if TYPE_CHECKING:
+    import torch
+
+
+class LoaderKwargs(TypedDict):
+    """The two arguments of a DataLoader that decide what it draws."""
+
+    generator: "torch.Generator"
+    worker_init_fn: "SeedWorker"
+
+
+def loader_kwargs(seed: SupportsIndex | Streams = DEFAULT_SEED, *, rank: int | None = None) -> LoaderKwargs:
+    """Make the arguments with which a DataLoader is reproducible: ``DataLoader(data, **loader_kwargs(1337))``.
+
+    The order of the samples, and what workers draw from Python's, NumPy's legacy and torch's global generators and
+    from generators that the dataset holds, then follow from `seed`. They differ from worker to worker, from epoch to
+    epoch and from rank to rank. Iterating no longer moves the global generator of the main process. Determinism flags
+    that are in force when a worker is started are so in the worker, spawned ones too.
+
+    Generators that the dataset holds are those that its attributes lead to: through objects, lists, tuples, dicts,
+    ``functools.partial``, methods and closures. Each is put into a state of its own, in place.
+
+    What it cannot do: what workers draw depends on how many there are. With ``persistent_workers=True`` torch starts
+    and seeds them once, and they draw on from epoch to epoch, so that an epoch cannot be repeated without those before
+    it. A sampler of your own needs a generator of its own. Generators in global variables are not found. Without
+    workers the dataset's generators are left as they are: seed those where they are made.
+
+    Parameters
+    ----------
+    seed
+        The root seed, an integer in 0..2**32-1, or streams of your own: two loaders of one program need two
+        (``streams.child("train")``), or both draw the same.
+    rank
+        Which process this is among several; if None, what `seedbed.ranks.current_rank` says now.
+
+    Returns
+    -------
+    LoaderKwargs
+        ``generator`` and ``worker_init_fn``. To do more in a worker, call the latter within a function of your own.
+
+    Raises
+    ------
+    SeedError
+        If `seed` is anything else.
+    """
+    streams = seed if isinstance(seed, Streams) else Streams(seed)  # type: ignore[arg-type]
+    own = streams.child("loader").per_rank(rank)
+    return {"generator": own.torch("order"), "worker_init_fn": SeedWorker(own.child("worker"))}
+
+
+@dataclass(slots=True)
+class SeedWorker:
+    """Called in each worker when it starts, with its number: seeds what torch does not, and sets the flags."""
+
+    streams: Streams
+    flags: Flags | None = None
+    """Those in force where the worker was spawned; None in a forked one, which has them anyway."""
+
+    def __call__(self, worker_id: int) -> None:
+        from torch.utils.data import get_worker_info
+
+        info: Any = get_worker_info()
+        epoch = info.seed - worker_id  # torch draws it from the loader's generator, every time that workers start
+        streams = self.streams.child(epoch, worker_id)
+        for path, generator in find_generators(info.dataset, "dataset"):
+            reseed(generator, streams.child(path))
+        if self.flags is not None and self.flags != in_force():
+            set_flags(self.flags)
+
+    def __getstate__(self) -> tuple[Streams, Flags]:
+        return self.streams, in_force()  # pickled where a worker is spawned
+
+    def __setstate__(self, state: tuple[Streams, Flags]) -> None:
+        self.streams, self.flags = state
+
+
+_ATOMS = {str, bytes, int, float, bool, complex, type(None)}
+
+
+def find_generators(root: object, name: str) -> Iterator[tuple[str, Any]]:
+    """Find the generators that an object's attributes lead to, each once, with the shortest path to it."""
+    seen = {id(root)}
+    queue: deque[tuple[str, object]] = deque([(name, root)])
+    while queue:
+        path, value = queue.popleft()
+        if find_kind(value) is not None:
+            yield path, value
+            continue
+        for step, inner in _inside(value):
+            if type(inner) not in _ATOMS and id(inner) not in seen:
+                seen.add(id(inner))
+                queue.append((f"{path}.{step}", inner))
+
+
+def _inside(value: Any) -> Iterator[tuple[object, object]]:
+    """List what an object holds, each with a name that is the same in every process."""
+    if isinstance(value, type | ModuleType):
+        return
+    if isinstance(value, dict):
+        for position, (key, inner) in enumerate(value.items()):
+            yield (key if isinstance(key, str | int) else position), inner
+    elif isinstance(value, list | tuple | deque):
+        yield from () if _are_plain(value) else enumerate(value)
+    elif isinstance(value, FunctionType):
+        yield from zip(value.__code__.co_freevars, _contents(value), strict=True)
+        yield from enumerate(value.__defaults__ or ())
+        yield from (value.__kwdefaults__ or {}).items()
+    elif isinstance(value, MethodType):
+        yield "self", value.__self__
+    elif isinstance(value, partial):
+        yield from (("func", value.func), ("args", value.args), ("keywords", value.keywords))
+    yield from getattr(value, "__dict__", {}).items()
+    for slot in (slot for each in type(value).__mro__ for slot in _slots(each)):
+        if hasattr(value, slot):
+            yield slot, getattr(value, slot)
+
+
+def _are_plain(values: Collection[Any]) -> bool:
+    """Whether they are nothing but text and numbers, or tuples or dicts of such: a million samples take 0.1 s."""
+    types = set(map(type, values))
+    if types and types <= {list, tuple}:
+        types = set(map(type, chain.from_iterable(values)))
+    elif types == {dict}:
+        types = set(map(type, chain.from_iterable(map(dict.values, values))))
+    return types <= _ATOMS
+
+
+def _contents(function: FunctionType) -> Iterator[object]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # a name that has no value yet
+            yield None
+
+
+def _slots(each: type) -> tuple[str, ...]:
+    slots = each.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def reseed(generator: Any, streams: Streams) -> None:
+    """Put a generator, in place, into a state of its own that follows from `streams`."""
+    import numpy as np
+
+    kind = find_kind(generator)
+    if kind == "random.Random":
+        generator.setstate(streams.python("state").getstate())
+    elif kind == "torch.Generator":
+        generator.set_state(streams.torch("state", device=generator.device).get_state())
+    elif kind == "numpy.Generator":
+        bits = generator.bit_generator
+        bits.state = type(bits)(streams.sequence("state")).state
+    else:
+        bits = getattr(np.random, generator.get_state(legacy=False)["bit_generator"])(streams.sequence("state"))
+        generator.set_state({**bits.state, "has_gauss": 0, "gauss": 0.0})
