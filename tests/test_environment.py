@@ -665,9 +665,10 @@ def test_mkl_inside_torch_is_asked_through_torch(
         backends=SimpleNamespace(cpu=SimpleNamespace(get_cpu_capability=lambda: "AVX2")),
     )
     blas = pool("/usr/lib/libopenblas.so.0", architecture="Haswell")
-    monkeypatch.setitem(sys.modules, "torch", fake)
-    monkeypatch.setattr(libraries, "threadpool_info", lambda: [blas])
-    found = in_force()
+    with monkeypatch.context() as patch:  # only so long: pytest plugins seed the torch that they find
+        patch.setitem(sys.modules, "torch", fake)
+        patch.setattr(libraries, "threadpool_info", lambda: [blas])
+        found = in_force()
     assert found.threads == {"openblas": 2} | threads
     assert (found.isa["openblas"], found.isa["aten"]) == ("Haswell", "AVX2")
 
@@ -678,7 +679,9 @@ def test_mkl_inside_torch_is_asked_through_torch(
         ({}, (), "random"),
         ({"PYTHONHASHSEED": "0"}, (), "0"),
         ({"PYTHONHASHSEED": "42"}, (), "42"),
+        ({"PYTHONHASHSEED": "random"}, (), "random"),
         ({"PYTHONHASHSEED": "42"}, ("-I",), "random"),
+        ({"PYTHONHASHSEED": "42"}, ("-R",), "random"),
     ],
 )
 def test_the_hash_seed_is_the_one_in_force(environ: dict[str, str], flags: tuple[str, ...], hashseed: str) -> None:
@@ -688,14 +691,16 @@ def test_the_hash_seed_is_the_one_in_force(environ: dict[str, str], flags: tuple
     assert (first != second) is (hashseed == "random")
 
 
-def test_a_hash_seed_set_after_the_start_is_void() -> None:
-    code = """
+@pytest.mark.parametrize("start", [None, "7"])
+@pytest.mark.parametrize("late", ["0", "42"])
+def test_a_hash_seed_set_after_the_start_is_void(start: str | None, late: str) -> None:
+    code = f"""
         import os
-        os.environ["PYTHONHASHSEED"] = "0"
+        os.environ["PYTHONHASHSEED"] = "{late}"
         from seedbed.environment import in_force
         print(in_force().hashseed)
     """
-    assert python(code) == "random"
+    assert python(code, **{} if start is None else {"PYTHONHASHSEED": start}) == (start or "random")
 
 
 def test_what_is_in_force_comes_back_from_json() -> None:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from seedbed import hashseed
 from seedbed.environment.libraries import Library, numpy_features, read_libraries
 
 VARIABLES = (
@@ -75,7 +76,7 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     isa: dict[str, str]
     """Instruction sets, by library: ``aten``, ``numpy`` (features enabled), ``numpy kernels``, ``numpy/openblas``."""
     hashseed: str = "random"
-    """The seed of ``hash(str)``: a number, or ``random``."""
+    """The seed of ``hash(str)``, as measured (`seedbed.hashseed.in_force`): a number, or ``random``."""
 
 
 def read_variables() -> dict[str, str]:
@@ -115,7 +116,5 @@ def _isa(libraries: dict[str, Library]) -> dict[str, str]:
 
 
 def _hashseed() -> str:
-    seed = os.environ.get("PYTHONHASHSEED", "")
-    void = sys.flags.ignore_environment  # python -E or -I
-    late = seed == "0" and sys.flags.hash_randomization  # set after the start
-    return "random" if void or late or not seed else seed
+    seed = hashseed.in_force()
+    return "random" if seed is None else str(seed)
