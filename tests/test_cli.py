@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from seedbed import cli, environment
+from seedbed import cli, doctor, environment
 from seedbed.errors import SeedbedError
 from tests.conftest import Write
 
@@ -155,6 +155,35 @@ def test_env_prints_a_table_or_json() -> None:
     assert found["python"]["version"] == environment.read().python.version
 
 
+@pytest.mark.usefixtures("study")
+def test_doctor_prints_lines_or_json_in_a_folder_that_is_no_project() -> None:
+    lines = seedbed("doctor").stdout
+    assert "no requirements.lock here" in lines
+    assert "-> lock the requirements" in lines
+    assert lines.splitlines()[-1].endswith(" ok")
+    found = {finding["name"]: finding for finding in json.loads(seedbed("doctor", "--json").stdout)}
+    assert found["lock"]["status"] == "note"
+    assert found["flags"]["found"].startswith("all 11 can be in force here")
+
+
+@pytest.mark.parametrize(("status", "code"), [("ok", 0), ("note", 0), ("broken", cli.EXIT_BROKEN)])
+def test_doctor_exits_1_where_something_would_break_a_promise(
+    monkeypatch: pytest.MonkeyPatch, status: doctor.Status, code: int
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda **_: [doctor.Finding(name="x", status=status, found="y")])
+    assert seedbed("doctor").exit_code == seedbed("doctor", "--json").exit_code == code
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_doctor_of_a_stale_lock(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "requirements.lock").write_text("numpy==0.1\n")
+    command = [sys.executable, "-m", "seedbed", "doctor", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == cli.EXIT_BROKEN
+    assert "requirements.lock is not what is installed: numpy 0.1" in done.stdout
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -188,7 +217,7 @@ def test_what_means_nothing_is_one_line_and_exit_status_2(
 @pytest.mark.parametrize("command", [[sys.executable, "-m", "seedbed"], [str(Path(sys.executable).parent / "seedbed")]])
 def test_the_command_and_the_module_are_one(command: list[str]) -> None:
     done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
-    assert all(name in done.stdout for name in ("repro", "compare", "show", "env"))
+    assert all(name in done.stdout for name in ("repro", "compare", "show", "env", "doctor"))
 
 
 def test_help_and_the_package_load_neither_numpy_nor_torch() -> None:

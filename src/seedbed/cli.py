@@ -275,3 +275,19 @@ def env(json: Json = False) -> None:
         from seedbed import report
 
         _console().print(report.render_environment(here))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what would break a rerun here, and what to do about it: exit status 1 if something would break a promise."""
+    import msgspec
+
+    from seedbed.doctor import examine, render, summarise
+
+    findings = examine(load=True, try_flags=True)
+    if json:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(findings), indent=1) + b"\n")
+    else:
+        _console().print(render(findings))
+        print(summarise(findings))
+    raise typer.Exit(EXIT_BROKEN if any(finding.status == "broken" for finding in findings) else 0)
