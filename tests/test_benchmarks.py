@@ -1,5 +1,6 @@
 """The benchmarks run, in a size that says nothing of speed; no time is asserted."""
 
+import contextlib
 import json
 import os
 import sys
@@ -73,18 +74,22 @@ def test_seeding_is_measured_against_lightning(monkeypatch: pytest.MonkeyPatch) 
     seeds: list[int] = []
     peer = SimpleNamespace(seed_everything=lambda seed, **_: seeds.append(seed))
     monkeypatch.setitem(sys.modules, "lightning", peer)
+    monkeypatch.setitem(
+        sys.modules, "lightning.pytorch.utilities.seed", SimpleNamespace(isolate_rng=contextlib.nullcontext)
+    )
     monkeypatch.setattr(seeding, "has_lightning", lambda: True)
-    *_, call, whole = seeding.measure(rounds=1)
+    _, call, whole, scope, deterministic, *streams = seeding.measure(rounds=1)
     assert set(seeds) == {1337}
-    assert isinstance(call.met, bool)
-    assert isinstance(whole.met, bool)
+    assert [row.bar for row in (call, whole, scope, deterministic)] == ["no slower"] * 3 + [""]
+    assert all(isinstance(row.met, bool) for row in (call, whole, scope))
+    assert [row.bar for row in streams] == ["under 50 µs"] * len(seeding.STREAMS)
 
 
 def test_without_lightning_its_rows_are_skipped_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeding, "has_lightning", lambda: False)
     floor, *rows = seeding.measure(rounds=1)
     assert not floor.as_dict()["skipped"]
-    for row in rows:
+    for row in rows[: -len(seeding.STREAMS)]:
         assert row.text(row.theirs) == "skipped: not installed"
         assert row.as_dict()["skipped"]
         assert row.met is None

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG001, S311 - an experiment is handed its seed; those that draw globally leave it, as people do
+# ruff: noqa: ARG001 - an experiment is handed its seed; those that draw globally leave it, as people do
 """The generators themselves: Python's, both of NumPy's, and the order of a set."""
 
 import random
