@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -37,6 +38,24 @@ class Event(NamedTuple):
     data: bytes
 
 
+def _worker(job: Job, channel: int, lifeline: int) -> list[str]:
+    label = f"{job.level} {job.variant.device} {job.variant.label}"
+    return [sys.executable, "-m", "seedbed.rerun.worker", str(channel), str(lifeline), label]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a worker process runs, given its job and the file descriptors of its channel and its lifeline; and where.
+
+    `time_limit` is what the user calls the limit of its time, `output_lines` how many of its last lines are kept.
+    """
+
+    command: Callable[[Job, int, int], list[str]] = _worker
+    folder: Path | None = None
+    time_limit: str = "--time-limit"
+    output_lines: int = OUTPUT_LINES
+
+
 class Pool:
     """Runs jobs in worker processes, `slots` at a time, and kills what is left of them when the block is left.
 
@@ -44,10 +63,13 @@ class Pool:
     experiment that ends its process, or that the limit ends, is `failed`; another process goes on with the rest.
     """
 
-    def __init__(self, slots: int, time_limit: float, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, slots: int, time_limit: float, environ: Mapping[str, str], program: Program | None = None
+    ) -> None:
         self.slots = slots
         self.time_limit = time_limit
         self.environ = environ
+        self.program = program or Program()
         self._workers: list[_Process] = []
 
     def __enter__(self) -> Self:
@@ -63,7 +85,7 @@ class Pool:
         queue = deque(jobs)
         while queue or self._workers:
             while queue and len(self._workers) < self.slots:
-                self._workers.append(_Process(queue.popleft(), self.environ, self.time_limit))
+                self._workers.append(_Process(queue.popleft(), self.environ, self.time_limit, self.program))
             wait([source for worker in self._workers for source in worker.sources], _POLL_SECONDS)
             for worker in tuple(self._workers):
                 yield from worker.events()
@@ -84,12 +106,13 @@ class Pool:
 class _Process:
     """One worker process."""
 
-    def __init__(self, job: Job, environ: Mapping[str, str], time_limit: float) -> None:
+    def __init__(self, job: Job, environ: Mapping[str, str], time_limit: float, program: Program) -> None:
         self.job = job
         self.remaining = list(job.experiments)
         self.current: str | None = None
         self.over = False
         self._time_limit = time_limit
+        self._program = program
         self._timed_out = False
         self._killed = False
         self._output = bytearray()
@@ -98,7 +121,8 @@ class _Process:
         lifeline, self._lifeline = os.pipe()
         try:
             self._popen = subprocess.Popen(
-                _command(job, channel.fileno(), lifeline),
+                program.command(job, channel.fileno(), lifeline),
+                cwd=program.folder,
                 env={**environ, **level_environ(job.level, job.seed), **job.variant.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -161,7 +185,7 @@ class _Process:
     def cause(self) -> str:
         """Why the process ended before its job was done."""
         if self._timed_out:
-            return f"stopped: it took longer than the time limit of {self._time_limit:g} s (--time-limit)"
+            return f"stopped: it took longer than the time limit of {self._time_limit:g} s ({self._program.time_limit})"
         if self._killed:
             return "stopped: it closed or wrote to the channel between its process and Seedbed"
         status = self._popen.wait()
@@ -195,12 +219,7 @@ class _Process:
 
     def _last_lines(self) -> str:
         lines = self._output.decode(errors="replace").splitlines()
-        return "\n".join(lines[-OUTPUT_LINES:])
-
-
-def _command(job: Job, channel: int, lifeline: int) -> list[str]:
-    label = f"{job.level} {job.variant.device} {job.variant.label}"
-    return [sys.executable, "-m", "seedbed.rerun.worker", str(channel), str(lifeline), label]
+        return "\n".join(lines[-self._program.output_lines :])
 
 
 def _one_line(text: str) -> str:

@@ -8,7 +8,6 @@ import atexit
 import contextlib
 import gc
 import os
-import signal
 import sys
 import time
 import traceback
@@ -23,6 +22,7 @@ from seedbed.environment import in_force, read_variables
 from seedbed.errors import ExperimentError
 from seedbed.experiment import Experiment, load
 from seedbed.fingerprint import fingerprints
+from seedbed.rerun.lifeline import die_with_parent
 from seedbed.rerun.messages import Finished, Message, Started, encode
 from seedbed.rerun.plan import Job
 from seedbed.seeding import set_all_seeds
@@ -122,25 +122,6 @@ class Worker:
 
 def _copied(results: dict[str, Bits]) -> dict[str, Bits]:
     return {key: Bits(bits.dtype, bits.array.copy()) for key, bits in results.items()}
-
-
-def die_with_parent(lifeline: int) -> None:
-    """Make this process group end when the parent does, however it ends, and whatever this process is busy with.
-
-    A child that does nothing but wait for the lifeline to close then kills the group: a thread here could not while an
-    experiment holds the interpreter lock.
-    """
-    if (child := os.fork()) == 0:  # pragma: no cover  (it ends by the signal that it sends, and can report nothing)
-        if os.fork() == 0:  # no child of this process, so that an experiment may wait for all of its own
-            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-                signal.signal(number, signal.SIG_IGN)
-            os.closerange(0, lifeline)
-            os.closerange(lifeline + 1, 256)
-            os.read(lifeline, 1)
-            os.killpg(0, signal.SIGKILL)
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(lifeline)
 
 
 def main(argv: list[str]) -> None:
