@@ -259,6 +259,24 @@ def test_a_library_that_a_test_loads_itself_is_seeded_then(pytester: pytest.Pyte
         assert draws(pytester, *alone(), name, apart=True) == {name: whole[name]}
 
 
+def test_what_a_test_puts_in_a_librarys_place_is_not_seeded(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+        from types import ModuleType, SimpleNamespace
+        import pytest
+
+        @pytest.mark.parametrize("fake", [SimpleNamespace(), ModuleType("torch"), None])
+        @pytest.mark.parametrize("name", ["torch", "numpy.random", "numpy"])
+        def test_fake(name, fake, monkeypatch):
+            monkeypatch.setitem(sys.modules, name, fake)
+
+        def test_after(): pass
+        """
+    )
+    pytester.runpytest_inprocess(*alone()).assert_outcomes(passed=10)
+
+
 def test_the_fixtures_give_generators_of_the_test_alone(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(NOTE)
     pytester.makepyfile(

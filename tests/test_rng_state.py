@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -114,6 +115,14 @@ print(state.numpy, state.torch, sorted({"numpy", "torch", "msgspec"} & {*sys.mod
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "None {} []\n"
+
+
+@pytest.mark.parametrize("fake", [None, ModuleType("torch"), SimpleNamespace()])
+def test_what_stands_in_a_librarys_place_is_not_captured(monkeypatch: pytest.MonkeyPatch, fake: Any) -> None:
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    monkeypatch.setitem(sys.modules, "numpy", fake)
+    state = capture({"a": random.Random(1)})
+    assert (state.numpy, state.torch, list(state.generators)) == (None, {}, ["a"])
 
 
 def test_a_state_without_a_library_leaves_that_library_alone() -> None:

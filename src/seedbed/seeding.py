@@ -38,7 +38,7 @@ def set_python(seed: SupportsIndex) -> None:
     """Seed `random`, Python's own generator.
 
     Hashes of text, and so the order of sets, are not drawn from it: ``PYTHONHASHSEED`` decides them, before the
-    interpreter starts.
+    interpreter starts; see `seedbed.hashseed.ensure_hashseed`.
 
     Raises
     ------
@@ -109,8 +109,8 @@ def _manual_seed(seed: int) -> None:
 def set_all_seeds(seed: SupportsIndex = DEFAULT_SEED, *, deterministic: bool = False) -> None:
     """Seed Python, NumPy's legacy generator and torch on every device, each with the same `seed`.
 
-    What it cannot set: the hash seed of the running interpreter (start it with ``PYTHONHASHSEED``), generators that
-    a program made for itself, libraries with generators of their own, and how many threads compute. What a seed
+    What it cannot set: the hash seed of the running interpreter (`seedbed.hashseed.ensure_hashseed` does), generators
+    that a program made for itself, libraries with generators of their own, and how many threads compute. What a seed
     gives depends on the library's version and, from torch, for some draws on the CPU and on the device.
 
     Parameters

@@ -11,6 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from seedbed.rng_state import capture
+from seedbed.rng_state.generators import loaded
 from seedbed.seeding import set_torch
 
 LIBRARIES = ("numpy.random", "torch")
@@ -67,9 +68,8 @@ class Seeder:
     def again(self) -> None:
         """Seed everything that is loaded as it was last: somebody else may have seeded it since."""
         random.seed(self._number)
-        for name in LIBRARIES:
-            if name in sys.modules:
-                self.seed_library(name)
+        for name in filter(loaded, LIBRARIES):
+            self.seed_library(name)
 
     def seed_library(self, name: str) -> None:
         """Seed one of `LIBRARIES`."""
@@ -129,5 +129,5 @@ def reseed(seed: int) -> None:
     """
     if _active:
         _active[-1].again()
-    elif "torch" in sys.modules:
+    elif loaded("torch"):
         set_torch(seed % 2**32)

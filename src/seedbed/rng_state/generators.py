@@ -15,9 +15,15 @@ BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 """NumPy's own: of another's state nothing is known."""
 
 
+def loaded(name: str) -> Any:
+    """Give a library that has been imported, or None: also for what a test put in its place, without a ``__spec__``."""
+    module = sys.modules.get(name)
+    return module if getattr(module, "__spec__", None) is not None else None
+
+
 def find_kind(generator: object) -> Kind | None:
     """Say which kind of generator this is; None where it is none of them."""
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    numpy, torch = loaded("numpy"), loaded("torch")
     if isinstance(generator, random.Random) and not isinstance(generator, random.SystemRandom):
         return "random.Random"
     if numpy is not None and isinstance(generator, numpy.random.RandomState):

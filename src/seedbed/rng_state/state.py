@@ -1,13 +1,12 @@
 """One moment's state of all generators: captured and restored."""
 
 import random
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from seedbed.errors import RngStateError
-from seedbed.rng_state.generators import default_generators, read, start, write
+from seedbed.rng_state.generators import default_generators, loaded, read, start, write
 
 if TYPE_CHECKING:
     import torch
@@ -65,11 +64,11 @@ def capture(generators: Generators | None = None) -> RngState:
     RngStateError
         If one of those given is no generator whose state is known.
     """
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     return RngState(
         python=random.getstate(),
         numpy=numpy.random.get_state(legacy=False) if numpy else None,
-        torch={name: each.get_state() for name, each in default_generators().items()} if "torch" in sys.modules else {},
+        torch={name: each.get_state() for name, each in default_generators().items()} if loaded("torch") else {},
         generators={name: read(generator) for name, generator in (generators or {}).items()},
     )
 
