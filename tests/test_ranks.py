@@ -34,13 +34,18 @@ def test_torchrun_under_slurm_counts(alone: pytest.MonkeyPatch) -> None:
     assert current_rank() == Rank(1, 2, "RANK")
 
 
+def test_a_batch_script_of_slurm_alone_is_one_process(alone: pytest.MonkeyPatch) -> None:
+    alone.setenv("SLURM_PROCID", "0")
+    assert current_rank() == Rank(0, 1, "alone")
+
+
 def test_a_world_size_alone_says_nothing(alone: pytest.MonkeyPatch) -> None:
     alone.setenv("WORLD_SIZE", "4")
     assert current_rank() == Rank(0, 1, "alone")
 
 
 @pytest.mark.parametrize(
-    ("rank", "world_size"), [("1", None), ("x", "2"), ("-1", "2"), ("2", "2"), ("", "2"), ("²", "3")]
+    ("rank", "world_size"), [("1", None), ("x", "2"), ("-1", "2"), ("2", "2"), ("", "2"), ("²", "3"), ("9" * 5000, "3")]
 )
 def test_what_contradicts_itself_is_refused(alone: pytest.MonkeyPatch, rank: str, world_size: str | None) -> None:
     alone.setenv("RANK", rank)

@@ -1,6 +1,7 @@
 """Scopes: a call, a block, a decorator; before == after, whatever kind of function it is and however it ends."""
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ class put(Scope):  # noqa: N801 - as seeded and set_flags
 
     def _now(self) -> Value:
         return Value(process["value"])
+
+    def _renew(self) -> None:
+        process["value"] = self.value
 
     def _change(self, before: Value) -> None:
         process["value"] = self.value
@@ -226,9 +230,95 @@ def test_an_async_generator_that_is_thrown_into_and_closed() -> None:
     assert asyncio.run(main()) == [6, -1, 7]
 
 
-@pytest.mark.parametrize("target", [Value, 3])
+@pytest.mark.parametrize("target", [Value, 3, staticmethod(bump), classmethod(bump)])
 def test_what_is_no_function_is_refused(target: Any) -> None:
     switch = put(5)
-    with pytest.raises(ConfigError, match="put decorates functions, not .*: decorate its methods"):
+    with pytest.raises(ConfigError, match="put decorates functions, not .*: of a class decorate the methods"):
         switch(target)
-    switch.restore()
+
+
+def test_an_object_decorates_within_its_own_block_too() -> None:
+    with put(5) as switch:
+
+        @switch
+        def function() -> int:
+            return bump()
+
+        assert (bump(), function(), bump()) == (6, 6, 7)
+
+
+@contextlib.contextmanager
+def managed() -> Iterator[int]:
+    yield bump()
+
+
+def wrapped() -> Iterator[int]:
+    return (bump() for _ in range(2))
+
+
+async def later() -> int:
+    return bump()
+
+
+def unwrapped() -> Any:
+    return later()
+
+
+def ticks() -> AsyncIterator[int]:
+    return ticking()
+
+
+@pytest.mark.parametrize("function", [managed, wrapped, unwrapped, ticks])
+def test_what_would_run_only_after_the_call_is_refused(function: Any) -> None:
+    with pytest.raises(ConfigError, match="whose body runs only now, after the call: decorate the generator or async"):
+        put(5)(function)()
+
+
+def test_beneath_contextmanager_it_is_the_generator_function_that_is_decorated() -> None:
+    @contextlib.contextmanager
+    @put(5)
+    def manager() -> Iterator[int]:
+        yield bump()
+
+    with manager() as value:
+        assert (value, process["value"]) == (6, 0)
+
+
+class Interrupt(put):
+    def _change(self, before: Value) -> None:
+        super()._change(before)
+        raise KeyboardInterrupt
+
+
+def test_a_change_that_is_interrupted_leaves_nothing() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Interrupt(5)
+
+
+class failing(put):  # noqa: N801
+    """Fails from the second time on."""
+
+    def _change(self, before: Value) -> None:
+        super()._change(before)
+        if self.__dict__.setdefault("times", []):
+            raise ValueError("again")
+        self.__dict__["times"].append(1)
+
+
+def test_a_change_that_fails_within_an_async_call_leaves_nothing_to_warn_of() -> None:
+    decorated = failing(5)(later)
+    with pytest.raises(ValueError, match="again"):
+        asyncio.run(decorated())  # type: ignore[arg-type]
+
+
+def test_what_is_thrown_in_is_the_functions_to_handle() -> None:
+    @put(5)
+    def patient() -> Generator[int, None, None]:
+        try:
+            yield bump()
+        except KeyboardInterrupt:
+            yield bump(10)
+
+    generator = patient()
+    assert (next(generator), generator.throw(KeyboardInterrupt())) == (6, 16)
+    generator.close()

@@ -19,7 +19,7 @@ from sklearn.datasets import load_iris
 from sklearn.neural_network import MLPClassifier
 
 import seedbed
-from seedbed.determinism import deterministic, in_force, set_flags
+from seedbed.determinism import FlagState, deterministic, in_force, set_flags
 from seedbed.errors import SeedbedWarning, SeedError
 from seedbed.rng_state import capture
 from seedbed.seeding import DEFAULT_SEED, check_seed, seeded, set_all_seeds, set_numpy, set_python, set_torch
@@ -512,3 +512,19 @@ def test_a_device_that_had_started_comes_back(gpu: Gpu) -> None:
 def test_what_waits_for_a_device_is_where_torch_keeps_it(gpu: Gpu) -> None:
     torch.manual_seed(5)
     assert any(torch.cuda._lazy_seed_tracker.get_calls())
+
+
+def test_numpys_legacy_functions_come_back_to_their_own_bit_generator() -> None:
+    before = everything()
+    own = np.random.get_bit_generator()
+    with seeded(1):
+        np.random.set_bit_generator(np.random.PCG64(3))
+    assert np.random.get_bit_generator() is own
+    assert everything() == before
+
+
+def test_what_cannot_be_put_back_does_not_keep_the_rest_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = everything()
+    with pytest.raises(ZeroDivisionError), monkeypatch.context() as patch, seeded(1):
+        patch.setattr(FlagState, "restore", lambda _: 1 / 0)
+    assert everything() == before

@@ -5,6 +5,7 @@ import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
+from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
@@ -18,7 +19,7 @@ from seedbed.errors import ConfigError, SeedError
 from seedbed.ranks import LAUNCHERS
 from seedbed.streams import Streams
 
-NAMES = st.lists(st.text(max_size=8) | st.integers(), min_size=1, max_size=3)
+NAMES = st.lists(st.text(max_size=8) | st.integers(-(2**63), 2**64 - 1), min_size=1, max_size=3)
 S = Streams(1337)
 
 FIRST: dict[str, Callable[[Streams, Any], bytes]] = {
@@ -104,6 +105,19 @@ def test_kinds_of_one_name_are_independent() -> None:
     assert len({first(S, "a") for first in FIRST.values()}) == len(FIRST)
 
 
+def test_a_member_of_an_enumeration_is_the_text_it_equals() -> None:
+    class Split(str, Enum):
+        TRAIN = "train"
+
+    assert S.numpy(Split.TRAIN).bytes(8) == S.numpy("train").bytes(8)
+
+
+@pytest.mark.parametrize("path", [(1.5,), (True,), (("rank", -1),), (("rank", True),), (("rank",),), (None,)])
+def test_a_path_is_made_of_names_and_ranks(path: Any) -> None:
+    with pytest.raises(ConfigError, match="must be"):
+        Streams(1, path)
+
+
 def test_numbers_of_numpy_are_names_like_pythons() -> None:
     assert S.numpy(np.int64(3), np.str_("a")).bytes(8) == S.numpy(3, "a").bytes(8)
     assert Streams(np.uint32(7)) == Streams(7)  # type: ignore[arg-type]
@@ -121,10 +135,14 @@ def test_a_fresh_generator_every_time() -> None:
     assert S.numpy("a").random() == S.numpy("a").random()
 
 
-@pytest.mark.parametrize("names", [(), (True,), (1.5,), (None,), ("a", b"b"), (("rank", 0),)])
+@pytest.mark.parametrize(
+    "names", [(), (True,), (1.5,), (None,), ("a", b"b"), (("rank", 0),), (2**64,), (10**5000,), ("\ud83d\ude00",)]
+)
 def test_what_is_no_name_is_refused(names: tuple[Any, ...]) -> None:
     for make in (S.child, S.numpy, S.sklearn, S.torch, S.python, S.sequence):
-        with pytest.raises(ConfigError, match=r"a stream('s name must be text or an integer, not| needs a name)"):
+        with pytest.raises(
+            ConfigError, match=r"a stream('s name must be text .* or an integer within 64 bits, not| needs a name)"
+        ):
             make(*names)
 
 
@@ -144,8 +162,9 @@ def test_the_rank_makes_the_difference_where_it_should(monkeypatch: pytest.Monke
         assert S.per_rank() == S.per_rank(1)
         assert S.numpy("init").bytes(8) == Streams(1337).numpy("init").bytes(8)
     assert S.child("rank", 1) != S.per_rank(1)
-    with pytest.raises(ConfigError, match="a rank must be an integer from 0 up, not -1"):
-        S.per_rank(-1)
+    for wrong in (-1, True, 1.0, "1", 2**63):
+        with pytest.raises(ConfigError, match=f"a rank must be an integer from 0 up, not {wrong!r}"):
+            S.per_rank(wrong)  # type: ignore[arg-type]
 
 
 PROGRAM = """

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from reprlib import repr as shortened
 
 
 class SeedbedError(Exception):
@@ -45,3 +46,11 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("seedbed."):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, SeedbedWarning, stacklevel=level)
+
+
+def shown(value: object) -> str:
+    """Show a value in a message, shortened: also an integer of more digits than Python converts."""
+    try:
+        return shortened(value)
+    except ValueError:
+        return "an integer of thousands of digits"

@@ -6,8 +6,9 @@ in force while its own code runs, and put back whenever it is suspended.
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager
 from functools import partial, wraps
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from inspect import isasyncgen, isasyncgenfunction, iscoroutine, iscoroutinefunction, isgenerator, isgeneratorfunction
 from types import coroutine
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
@@ -53,6 +54,9 @@ class Scope(ABC):
     def _change(self, before: Any) -> None:
         """Make the change; `before` is what `_now` gave. Where it raises, `before` is restored."""
 
+    def _renew(self) -> None:  # noqa: B027 - most changes do not wear off
+        """Make what wears off again, where a block is entered some time after the object was made."""
+
     def restore(self) -> None:
         """Put back what was in force before this object last made its change; nothing where it has already."""
         self._awaits_enter = False
@@ -61,7 +65,7 @@ class Scope(ABC):
 
     def __enter__(self) -> Self:
         if self._awaits_enter:
-            self._change(self._before[-1])  # again: draws may have been made since
+            self._renew()
         else:
             self._set()
         self._awaits_enter = False
@@ -76,11 +80,16 @@ class Scope(ABC):
         Raises
         ------
         ConfigError
-            If it is a class, or no function at all.
+            If it is a class, a static or class method, or no function at all; and, when it is called, if it is a plain
+        function that gives something which runs only later, such as one made by ``contextlib.contextmanager``.
         """
-        if isinstance(function, type) or not callable(function):
-            raise ConfigError(f"{type(self).__name__} decorates functions, not {function!r}: decorate its methods")
-        self.restore()  # what construction changed: from now on, during calls only
+        if self._awaits_enter:
+            self.restore()  # what construction changed: from now on, during calls only
+        if isinstance(function, type | staticmethod | classmethod) or not callable(function):
+            raise ConfigError(
+                f"{type(self).__name__} decorates functions, not {function!r}: of a class decorate the methods, "
+                "beneath @staticmethod and @classmethod"
+            )
         wrapper: Any
         if isasyncgenfunction(function):
             wrapper = self._around_async_generator(function)
@@ -109,7 +118,7 @@ class Scope(ABC):
     def _around_call(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             with self:
-                return function(*args, **kwargs)
+                return _refuse_what_runs_later(function, function(*args, **kwargs))
 
         return call
 
@@ -145,6 +154,18 @@ class Scope(ABC):
         return generate
 
 
+def _refuse_what_runs_later(function: object, result: Any) -> Any:
+    later = result.gen if isinstance(result, AbstractContextManager) and hasattr(result, "gen") else result
+    if iscoroutine(later) or isgenerator(later) or isasyncgen(later):
+        if not isasyncgen(later):
+            later.close()
+        raise ConfigError(
+            f"{function!r} returned {type(later).__name__} whose body runs only now, after the call: decorate the "
+            "generator or async function itself, beneath any other decorator"
+        )
+    return result
+
+
 class _Episode:
     """One call of a suspended function: the change is made when it first runs, and comes and goes with it after."""
 
@@ -155,6 +176,12 @@ class _Episode:
     def run(self, inner: Any) -> Generator[Any, Any, Any]:
         """Run a generator, or whatever an ``await`` drives, to its end, and pass everything through."""
         resume: Callable[[], Any] = partial(inner.send, None)
+        if self.within is None:
+            try:
+                self._begin()
+            except BaseException:
+                inner.close()  # it has never run, and would warn of it
+                raise
         while True:
             try:
                 yielded = self._within(resume)
@@ -170,11 +197,14 @@ class _Episode:
 
     awaited = coroutine(run)
 
+    def _begin(self) -> None:
+        before = self.scope._made()
+        self.within = self.scope._now()
+        before.restore()
+
     def _within(self, resume: Callable[[], Any]) -> Any:
-        if self.within is None:
-            before = self.scope._made()
-        else:
-            before = self.scope._now()
+        before = self.scope._now()
+        if self.within is not None:
             self.within.restore()
         try:
             return resume()

@@ -1,16 +1,16 @@
 """Seeds for every generator that a program draws from without saying so: Python's, NumPy's and PyTorch's."""
 
 import random
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass
 from numbers import Integral
 from operator import index
-from reprlib import repr as shortened
 from typing import Any, Self, SupportsIndex
 
 from seedbed.determinism import FlagState, set_flags
 from seedbed.determinism import deterministic as deterministic_flags
-from seedbed.errors import SeedError
+from seedbed.errors import SeedError, shown
 from seedbed.rng_state import RngState, capture
 from seedbed.scope import Scope
 
@@ -28,7 +28,7 @@ def check_seed(seed: object) -> int:
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= index(seed) < 2**32:
         raise SeedError(
-            f"a seed must be an integer in 0..2**32-1, not {shortened(seed)} ({type(seed).__name__}): NumPy's legacy "
+            f"a seed must be an integer in 0..2**32-1, not {shown(seed)} ({type(seed).__name__}): NumPy's legacy "
             "generator takes no other, and torch's CPU generator drops what is above"
         )
     return index(seed)  # random.seed refuses np.int64
@@ -180,10 +180,11 @@ class seeded(Scope):  # noqa: N801 - used like a function, as `set_flags`
     def _now(self) -> "_Before":
         return _Before.now()
 
+    def _renew(self) -> None:
+        set_all_seeds(self.seed)
+
     def _change(self, before: "_Before") -> None:
-        random.seed(self.seed)
-        set_numpy(self.seed)
-        _manual_seed(self.seed)
+        set_all_seeds(self.seed)
         if self.deterministic:
             before.flags.change(deterministic_flags())
 
@@ -195,18 +196,28 @@ class _Before:
     rng: RngState
     flags: FlagState
     waiting: dict[str, Any]
+    bit_generator: Any
+    """What NumPy's legacy functions draw from: it can be exchanged."""
 
     @classmethod
     def now(cls) -> Self:
-        import numpy  # noqa: F401 - `capture` looks at what is loaded, and both will be seeded
-        import torch  # noqa: F401
+        import numpy as np
+        import torch  # noqa: F401 - `capture` looks at what is loaded, and this will be seeded
 
-        return cls(capture(), FlagState.now(), _waiting_seeds())
+        return cls(capture(), FlagState.now(), _waiting_seeds(), np.random.get_bit_generator())
 
     def restore(self) -> None:
-        self.flags.restore()
-        self.rng.write({})
-        _put_back_waiting(self.waiting)
+        with ExitStack() as each:  # the last first; and whatever one of them raises, the others too
+            each.callback(_put_back_waiting, self.waiting)
+            each.callback(self.rng.write, {})
+            each.callback(self._restore_bit_generator)
+            each.callback(self.flags.restore)
+
+    def _restore_bit_generator(self) -> None:
+        import numpy as np
+
+        if np.random.get_bit_generator() is not self.bit_generator:
+            np.random.set_bit_generator(self.bit_generator)
 
 
 def _waiting_seeds() -> dict[str, Any]:

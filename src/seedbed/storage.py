@@ -4,6 +4,7 @@ A dtype that safetensors has no name for in NumPy is stored under one of the sam
 integers, complex128 as pairs of float64. The file's own metadata says which: ``{"dtypes": {"key": "bfloat16"}}``.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -69,5 +70,6 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
                 os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise RecordError(f"cannot write {path}: {error.strerror}") from None

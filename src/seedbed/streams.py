@@ -17,7 +17,7 @@ from numbers import Integral
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeAlias, overload
 
-from seedbed.errors import ConfigError
+from seedbed.errors import ConfigError, shown
 from seedbed.ranks import current_rank
 from seedbed.seeding import DEFAULT_SEED, check_seed
 
@@ -71,11 +71,12 @@ class Streams:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
+        object.__setattr__(self, "path", tuple(map(_checked_step, self.path)))
 
     def child(self, *names: Name) -> Self:
         """Give the streams under a name: ``child("fold", 3).numpy("init")`` is ``numpy("fold", 3, "init")``.
 
-        A name is text or an integer, and ``3`` is another name than ``"3"``.
+        A name is text or an integer within 64 bits, and ``3`` is another name than ``"3"``.
 
         Raises
         ------
@@ -99,11 +100,9 @@ class Streams:
         Raises
         ------
         ConfigError
-            If `rank` is negative, or a launcher's variables contradict themselves.
+            If `rank` is no integer from 0 up, or a launcher's variables contradict themselves.
         """
-        number = current_rank().rank if rank is None else index(rank)
-        if number < 0:
-            raise ConfigError(f"a rank must be an integer from 0 up, not {number}")
+        number = current_rank().rank if rank is None else rank
         return type(self)(self.seed, (*self.path, ("rank", number)))
 
     def numpy(self, *names: Name) -> "np.random.Generator":
@@ -171,10 +170,28 @@ class Streams:
 def _checked(names: tuple[Name, ...]) -> tuple[str | int, ...]:
     if not names:
         raise ConfigError('a stream needs a name: text, or an integer, or several: streams.numpy("augment", epoch)')
-    for name in names:
-        if isinstance(name, bool) or not isinstance(name, str | Integral):
-            raise ConfigError(f"a stream's name must be text or an integer, not {name!r} ({type(name).__name__})")
-    return tuple(str(name) if isinstance(name, str) else index(name) for name in names)
+    return tuple(map(_checked_name, names))
+
+
+def _checked_name(name: object) -> str | int:
+    if isinstance(name, str) and not any("\ud800" <= character <= "\udfff" for character in name):
+        return str.__str__(name)  # of a subclass too, whose own `str` may say something else
+    if isinstance(name, Integral) and not isinstance(name, bool) and -(2**63) <= index(name) < 2**64:
+        return index(name)
+    raise ConfigError(
+        f"a stream's name must be text (no lone surrogates) or an integer within 64 bits, not {shown(name)} "
+        f"({type(name).__name__})"
+    )
+
+
+def _checked_step(step: object) -> object:
+    """Check one step of a path: a name, or a rank."""
+    if not (isinstance(step, tuple) and len(step) == 2 and step[0] == "rank"):
+        return _checked_name(step)
+    rank = step[1]
+    if isinstance(rank, bool) or not isinstance(rank, Integral) or not 0 <= index(rank) < 2**63:
+        raise ConfigError(f"a rank must be an integer from 0 up, not {shown(rank)} ({type(rank).__name__})")
+    return "rank", index(rank)
 
 
 def _fill_state(generator: "torch.Generator", sequence: "np.random.SeedSequence") -> None:

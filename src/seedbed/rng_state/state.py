@@ -62,8 +62,11 @@ def capture(generators: Generators | None = None) -> RngState:
     Raises
     ------
     RngStateError
-        If one of those given is no generator whose state is known.
+        If one of those given is no generator whose state is known, or its name is no printable text.
     """
+    for name in generators or {}:
+        if not isinstance(name, str) or not name.isprintable():
+            raise RngStateError(f"a generator's name must be printable text, not {name!r}")
     numpy = loaded("numpy")
     return RngState(
         python=random.getstate(),
@@ -102,6 +105,8 @@ def restore(state: RngState, generators: Generators | None = None) -> None:
     before = capture(given)
     try:
         state.write(given)
-    except Exception as error:
+    except BaseException as error:
         before.write(given)
-        raise RngStateError(f"a generator cannot take its state, and none was changed: {error}") from error
+        if isinstance(error, Exception):
+            raise RngStateError(f"a generator cannot take its state, and none was changed: {error}") from error
+        raise
