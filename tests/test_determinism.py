@@ -1,5 +1,6 @@
 """Flags: set, read back, restored; before == after, whatever happens in between."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -285,6 +286,18 @@ def test_precision_that_comes_from_the_whole_backend_is_overruled(before: Flags)
         assert in_force() == deterministic()
     backends.fp32_precision = "none"
     set_flags(before)  # what was inherited came back as a value of its own
+
+
+@pytest.mark.parametrize("backend", ["", "cudnn", "mkldnn"])
+@pytest.mark.parametrize("precision", ["tf32", "ieee", "bf16"])
+def test_precision_of_a_whole_backend_comes_back(backend: str, precision: str, before: Flags) -> None:
+    backends: Any = torch.backends
+    owner = getattr(backends, backend) if backend else backends
+    with set_flags(before), contextlib.suppress(RuntimeError):  # cuDNN has no bf16
+        owner.fp32_precision = precision
+        assert owner.fp32_precision == precision
+    assert in_force() == before
+    assert legacy()[2] == "highest"
 
 
 def test_a_flag_that_torch_refuses_is_reported(frozen: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
 """Loaders: what workers draw differs by worker, epoch and rank, comes again, and leaves the main process alone."""
 
+import copy
 import functools
 import random
 from collections import deque
@@ -172,6 +173,26 @@ def test_a_seed_that_is_none_is_refused() -> None:
         loader_kwargs(-1)
 
 
+def test_a_copy_of_the_init_function_does_not_freeze_the_flags() -> None:
+    init = loader_kwargs(1)["worker_init_fn"]
+    assert copy.deepcopy(init) == init
+    with set_flags(deterministic()):
+        loader = DataLoader(
+            FlagsThere(),
+            batch_size=None,
+            num_workers=1,
+            multiprocessing_context="fork",
+            worker_init_fn=copy.deepcopy(init),
+        )
+        assert list(loader) == [in_force()] * WORKERS
+
+
+def test_the_rank_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert loader_kwargs(1)["worker_init_fn"] == loader_kwargs(1, rank=3)["worker_init_fn"]
+
+
 def test_the_init_function_is_a_value_that_can_be_read() -> None:
     init = loader_kwargs(1, rank=3)["worker_init_fn"]
     assert init == SeedWorker(Streams(1).child("loader").per_rank(3).child("worker"))
@@ -228,28 +249,79 @@ class Nested(torch.nn.Module):
         self.inner[0].rng = RNG  # type: ignore[assignment]
 
 
+class InClass:
+    """Holds a generator in its class."""
+
+    rng = RNG
+
+
+class Inherits(InClass):
+    """Inherits it."""
+
+
+class Private:
+    """Holds a generator in a slot whose name is mangled."""
+
+    __slots__ = ("__rng",)
+
+    def __init__(self) -> None:
+        self.__rng = RNG
+
+
+class Dict(dict[str, object]):
+    """A dict with attributes."""
+
+
+def with_attribute() -> Dict:
+    holder = Dict(x=1)
+    holder.x = RNG  # type: ignore[attr-defined]
+    return holder
+
+
+class Wild:
+    """Answers every question in its own way."""
+
+    __slots__ = ("one",)
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
 FOUND: list[tuple[object, str]] = [
     (RNG, "d"),
     (Holder(rng=RNG), "d.rng"),
-    (Holder(a=Holder(b=[1, (2, RNG)])), "d.a.b.1.1"),
-    (Holder(a={"x": 1, "y": {3: RNG}}), "d.a.y.3"),
-    (Holder(a={(1, 2): RNG}), "d.a.0"),
-    (Holder(a=deque([None, RNG])), "d.a.1"),
+    (Holder(a=Holder(b=[1, (2, RNG)])), "d.a.b[1][1]"),
+    (Holder(a={"x": 1, "y": {3: RNG}}), "d.a['y'][3]"),
+    (Holder(a={(1, 2): RNG}), "d.a[#0]"),
+    (Holder(a=deque([None, RNG])), "d.a[1]"),
+    (Holder(**{"a b": RNG}), "d.'a b'"),
+    (with_attribute(), "d.x"),
     (Slots(RNG), "d.one"),
-    (closure(RNG), "d.rng"),
-    (with_defaults, "d.0"),
-    (functools.partial(print, RNG), "d.args.0"),
-    (functools.partial(print, end=RNG), "d.keywords.end"),
-    (Holder(rng=RNG).method, "d.self.rng"),
-    (Nested(), "d._modules.inner._modules.0.rng"),
+    (Private(), "d._Private__rng"),
+    (InClass(), "d.__class__.__mro__[0].rng"),
+    (Inherits(), "d.__class__.__mro__[1].rng"),
+    (closure(RNG), "d.__closure__.rng"),
+    (with_defaults, "d.__defaults__[0]"),
+    (functools.partial(print, RNG), "d.args[0]"),
+    (functools.partial(print, end=RNG), "d.keywords['end']"),
+    (Holder(rng=RNG).method, "d.__self__.rng"),
+    (RNG.random, "d.__self__"),
+    (Nested(), "d._modules['inner']._modules['0'].rng"),
     (Subset(Holder(rng=RNG), [0, 1]), "d.dataset.rng"),  # type: ignore[arg-type]
     (Holder(far=Holder(rng=RNG), rng=RNG), "d.rng"),
+    (Holder(wild=Wild(), rng=RNG), "d.rng"),
 ]
 
 
 @pytest.mark.parametrize(("root", "path"), FOUND, ids=[path for _, path in FOUND])
 def test_a_generator_is_found_once_by_its_shortest_path(root: object, path: str) -> None:
     assert list(find_generators(root, "d")) == [(path, RNG)]
+
+
+def test_paths_that_look_alike_are_different() -> None:
+    root = {1: random.Random(1), "1": random.Random(2), "a.b": random.Random(3), "a": {"b": random.Random(4)}}
+    paths = [path for path, _ in find_generators(root, "d")]
+    assert sorted(paths) == ["d['1']", "d['a']['b']", "d['a.b']", "d[1]"]
 
 
 def test_a_circle_is_walked_once() -> None:
@@ -276,9 +348,9 @@ def test_where_there_is_none_none_is_found(root: object) -> None:
 
 
 def test_one_among_plain_tuples_is_found() -> None:
-    assert [path for path, _ in find_generators([("a", 1), ("b", RNG)], "d")] == ["d.1.1"]
-    assert [path for path, _ in find_generators([{"a": 1}, {"b": RNG}], "d")] == ["d.1.b"]
-    assert [path for path, _ in find_generators([("a", 1), RNG], "d")] == ["d.1"]
+    assert [path for path, _ in find_generators([("a", 1), ("b", RNG)], "d")] == ["d[1][1]"]
+    assert [path for path, _ in find_generators([{"a": 1}, {"b": RNG}], "d")] == ["d[1]['b']"]
+    assert [path for path, _ in find_generators([("a", 1), RNG], "d")] == ["d[1]"]
 
 
 MAKE: list[Callable[[], Any]] = [

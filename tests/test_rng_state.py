@@ -1,5 +1,6 @@
 """States: what is captured comes back to the bit, from memory and from a file, all of it or nothing."""
 
+import contextlib
 import json
 import random
 import subprocess
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from seedbed import rng_state
 from seedbed.bits import bits
 from seedbed.errors import RngStateError
-from seedbed.rng_state import RngState, capture, load, restore, save
+from seedbed.rng_state import RngState, capture, file, load, restore, save
 from seedbed.rng_state.generators import default_generators
 from seedbed.storage import dumps, loads
 from seedbed.streams import Streams
@@ -191,8 +192,8 @@ def test_a_file_is_plain_safetensors_and_json(tmp_path: Path) -> None:
     save(tmp_path / "state", capture({"a": np.random.default_rng(1)}))
     arrays, metadata = loads((tmp_path / "state").read_bytes(), "here")
     assert {key: (each.dtype, each.shape) for key, each in arrays.items()} == {
-        "numpy/state/key": ("uint32", (624,)),
-        "torch/cpu": ("uint8", (5056,)),
+        "0": ("uint32", (624,)),
+        "1": ("uint8", (5056,)),
     }
     document = json.loads(metadata["seedbed.rng_state"])
     assert document["schema_version"] == 1
@@ -212,8 +213,9 @@ def damaged(path: Path, change: Callable[[dict[str, Any]], object], **arrays: An
     found, metadata = loads(path.read_bytes(), "here")
     document = json.loads(metadata["seedbed.rng_state"])
     change(document)
-    found |= {f"{key.replace('_', '/')}": value for key, value in arrays.items()}
-    path.write_bytes(dumps(found, {"seedbed.rng_state": json.dumps(document)}))
+    found |= {name.removeprefix("array"): value for name, value in arrays.items()}
+    text = json.dumps(document)
+    path.write_bytes(dumps(found, {"seedbed.rng_state": text, "blake2b": file._digest(text, found)}))
     return path
 
 
@@ -230,18 +232,30 @@ G = "generators"
 DAMAGE: list[tuple[Callable[[Any], object], str]] = [
     (put("schema_version", value=2), "schema_version: expected 1 or older, found 2: upgrade Seedbed"),
     (put("schema_version", value="1"), r"Expected `int`, got `str` - at `\$.schema_version`"),
+    (put("schema_version", value=0), "schema_version: expected 1 or older, found 0"),
+    (
+        put("torch", "cuda:x", value={"array": "1"}),
+        "torch: expected devices as cpu, mps, cuda:0, xpu:0, found 'cuda:x'",
+    ),
+    (put(G, "a\nb", value={"array": "1"}), r"generators: expected names that are printable text, found 'a\\nb'"),
+    (put(G, "torch", value={"array": []}), f"{G}/torch: |Expected"),
+    (put(G, "legacy", "state", "key", value={"array": [1]}), f"{G}/legacy/state/key: expected an array uint32"),
+    (put("python", 1, value=[0] * 624 + [1]), "python: expected 32-bit words that are not all 0"),
+    (put("python", 1, 3, value=2**32), "python: expected 32-bit words that are not all 0"),
+    (put("python", 2, value=float("inf")), "python: expected a finite second Gaussian, found inf"),
+    (put(G, "PCG64", "state", "inc", value=2), f"{G}/PCG64/state/inc: expected an odd number, found 2"),
     (put("extra", value=1), "Object contains unknown field `extra`"),
     (lambda document: document.pop("python"), "missing required field `python`"),
     (put("python", value=[3, [1, 2], None]), "python: expected a state that a generator takes: state vector"),
     (put("python", 1, 624, value=625), "python: expected a state that a generator takes: invalid state"),
-    (put("python", 1, 0, value=-1), "python: expected a state that a generator takes"),
+    (put("python", 1, 0, value=-1), "python: expected 32-bit words that are not all 0"),
     (put("python", 0, value=7), "python: expected a state that a generator takes: state with version 7"),
     (put("python", 2, value="x"), "python: Expected `float | null`, got `str`"),
     (put("numpy", "bit_generator", value="Mine"), "numpy/bit_generator: expected one of MT19937, .* found 'Mine'"),
     (put("numpy", "state", "pos", value=625), r"numpy/state/pos: expected an integer in 0\.\.624, found 625"),
     (put("numpy", "state", "pos", value=True), r"numpy/state/pos: expected an integer in 0\.\.624, found True"),
     (put("numpy", "state", "key", value={"array": "x"}), r"numpy/state/key: .* uint32 of shape \(624,\), found none"),
-    (put("numpy", "state", "key", value={"array": "torch/cpu"}), r"numpy/state/key: .* found uint8 of shape \(5056,\)"),
+    (put("numpy", "state", "key", value={"array": "1"}), r"numpy/state/key: .* found uint8 of shape \(5056,\)"),
     (put("numpy", "state", "key", value=[1, 2]), "numpy/state/key: expected an array uint32 .* found none"),
     (put("numpy", "gauss", value=1), "numpy/gauss: expected a number with a fraction, found 1"),
     (put("numpy", "has_gauss", value=2), r"numpy/has_gauss: expected an integer in 0\.\.1, found 2"),
@@ -256,7 +270,7 @@ DAMAGE: list[tuple[Callable[[Any], object], str]] = [
         f"{G}/legacy: expected an object with bit_generator, state, has_uint32",
     ),
     (put(G, "python", value="x"), "Expected `object | array`, got `str`"),
-    (put(G, "torch", value={"array": "numpy/state/key"}), rf"{G}/torch: .* uint8 of shape \(n,\), found uint32"),
+    (put(G, "torch", value={"array": "0"}), rf"{G}/torch: .* uint8 of shape \(n,\), found uint32"),
     (
         put("torch", "cpu", value={"array": "small"}),
         "torch/cpu: expected a state that a generator takes: .*5056 .* size to be 3",
@@ -277,8 +291,99 @@ def test_a_damaged_file_is_one_line_with_its_place(
     assert random.getstate() == before
 
 
+def test_a_twister_of_zeros_would_draw_for_ever_and_is_refused(tmp_path: Path) -> None:
+    path = damaged(tmp_path / "state", lambda _: None, array0=bits(np.zeros(624, np.uint32)))
+    with pytest.raises(RngStateError, match="numpy/state/key: expected words that are not all 0"):
+        load(path)
+
+
+@pytest.mark.parametrize(("left", "following"), [(624, 624), (600, 600), (624, 0), (1, 2), (2, 0)])
+@pytest.mark.parametrize("array", ["array1", "array6"])
+def test_counters_beyond_torchs_array_are_refused(tmp_path: Path, left: int, following: int, array: str) -> None:
+    state = torch.Generator().get_state().numpy()
+    state[8:12].view(np.int32)[0], state[16:24].view(np.uint64)[0] = left, following
+    path = damaged(tmp_path / "state", lambda _: None, **{array: bits(state)})
+    with pytest.raises(RngStateError, match=f"found left {left} and next {following}"):
+        load(path)
+
+
+@given(draws=st.integers(0, 1300))
+def test_every_state_that_torch_comes_to_is_taken(tmp_path_factory: Any, draws: int) -> None:
+    path: Path = tmp_path_factory.mktemp("states") / "state"
+    generator = torch.Generator().manual_seed(1)
+    torch.randint(9, (draws,), generator=generator)
+    save(path, capture({"a": generator}))
+    assert torch.equal(load(path).generators["a"], generator.get_state())
+
+
+def test_every_damaged_byte_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    save(path, capture(make()))
+    whole = path.read_bytes()
+    expected = load(path).python
+    chosen, undetected = random.Random(1), 0
+    for _ in range(300):
+        place = chosen.randrange(len(whole))
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ chosen.randrange(1, 256)]) + whole[place + 1 :])
+        with contextlib.suppress(RngStateError):
+            assert load(path).python == expected  # white space, or the name of nothing
+            undetected += 1
+    assert undetected < 3
+
+
+@pytest.mark.parametrize("name", [3, None, "a\nb", "\ud800"])
+def test_a_name_that_is_no_printable_text_is_refused(name: Any) -> None:
+    with pytest.raises(RngStateError, match="a generator's name must be printable text, not"):
+        capture({name: random.Random()})
+
+
+def test_names_that_look_like_places_are_kept_apart(tmp_path: Path) -> None:
+    generators = {"a": np.random.RandomState(1), "a/state/key": torch.Generator()}
+    save(tmp_path / "state", capture(generators))
+    restore(load(tmp_path / "state"), generators)
+
+
+class Own(random.Random):
+    def getstate(self) -> Any:
+        return "mine"
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(RngStateError, match="cannot write"):
+        save(tmp_path / "state", capture({"a": Own()}))
+    with pytest.raises(RngStateError, match="cannot write"):
+        save(tmp_path / "state", RngState(python=(3, random.getstate()[1], float("nan"))))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["", "/", "a\0b", "x" * 300])
+def test_a_path_that_is_none(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RngStateError, match="cannot write"):
+        save(path)
+    with pytest.raises(RngStateError, match="expected a saved state, found: "):
+        load(path)
+
+
+def test_a_restore_that_is_interrupted_leaves_nothing_changed() -> None:
+    class Interrupted(random.Random):
+        def setstate(self, state: Any) -> None:
+            super().setstate(state)
+            if state != before:
+                raise KeyboardInterrupt
+
+    first, second = random.Random(1), Interrupted(2)
+    before = second.getstate()
+    other = RngState(random.getstate(), generators={"a": random.Random(3).getstate(), "b": random.Random(4).getstate()})
+    expected = first.getstate()
+    with pytest.raises(KeyboardInterrupt):
+        restore(other, {"a": first, "b": second})
+    assert first.getstate() == expected
+    assert second.getstate() == before
+
+
 def test_a_torch_state_that_is_none_is_refused(tmp_path: Path) -> None:
-    path = damaged(tmp_path / "state", lambda _: None, torch_cpu=bits(np.full(5056, 255, np.uint8)))
+    path = damaged(tmp_path / "state", lambda _: None, array1=bits(np.full(5056, 255, np.uint8)))
     with pytest.raises(RngStateError, match="torch/cpu: expected a state that a generator takes: "):
         load(path)
 
@@ -314,7 +419,7 @@ def test_a_file_of_something_else(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(RngStateError, match="state: expected a saved state, found: No such file"):
+    with pytest.raises(RngStateError, match="state': expected a saved state, found: No such file"):
         load(tmp_path / "state")
     with pytest.raises(RngStateError, match="cannot write .*: No such file or directory"):
         save(tmp_path / "no" / "state")

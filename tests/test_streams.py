@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedbed.errors import ConfigError, SeedError
+from seedbed.errors import ConfigError, SeedError, shown
 from seedbed.ranks import LAUNCHERS
 from seedbed.streams import Streams
 
@@ -106,7 +106,7 @@ def test_kinds_of_one_name_are_independent() -> None:
 
 
 def test_a_member_of_an_enumeration_is_the_text_it_equals() -> None:
-    class Split(str, Enum):
+    class Split(str, Enum):  # noqa: UP042 - whose own text is another, unlike StrEnum's
         TRAIN = "train"
 
     assert S.numpy(Split.TRAIN).bytes(8) == S.numpy("train").bytes(8)
@@ -135,14 +135,15 @@ def test_a_fresh_generator_every_time() -> None:
     assert S.numpy("a").random() == S.numpy("a").random()
 
 
-@pytest.mark.parametrize(
-    "names", [(), (True,), (1.5,), (None,), ("a", b"b"), (("rank", 0),), (2**64,), (10**5000,), ("\ud83d\ude00",)]
-)
+NO_NAMES: list[tuple[Any, ...]] = [(), (True,), (1.5,), (None,), ("a", b"b"), (("rank", 0),)]
+NO_NAMES += [(2**64,), (10**5000,), ("\ud83d\ude00",)]
+
+
+@pytest.mark.parametrize("names", NO_NAMES, ids=map(shown, NO_NAMES))
 def test_what_is_no_name_is_refused(names: tuple[Any, ...]) -> None:
+    refusal = "needs a name" if not names else "name must be text .* or an integer within 64 bits, not "
     for make in (S.child, S.numpy, S.sklearn, S.torch, S.python, S.sequence):
-        with pytest.raises(
-            ConfigError, match=r"a stream('s name must be text .* or an integer within 64 bits, not| needs a name)"
-        ):
+        with pytest.raises(ConfigError, match=refusal):
             make(*names)
 
 

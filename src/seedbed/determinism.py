@@ -5,6 +5,7 @@ Deterministic mode makes reruns agree, not machines, and not thread counts: a su
 still rounds differently.
 """
 
+import contextlib
 import os
 import sys
 import warnings
@@ -156,6 +157,7 @@ class FlagState:
     """
 
     flags: Flags
+    whole: tuple[str, ...]
     matmul: str | None
     cudnn: bool | None
     environment: dict[str, str | None]
@@ -167,6 +169,7 @@ class FlagState:
 
         return cls(
             flags=in_force(),
+            whole=tuple(each.fp32_precision for each in _whole_backends()),
             matmul=_legacy(torch.get_float32_matmul_precision),
             cudnn=_legacy(lambda: torch.backends.cudnn.allow_tf32),
             environment={name: os.environ.get(name) for name in (_CUBLAS, _INDUCTOR)},
@@ -182,6 +185,10 @@ class FlagState:
             return
         for name, value in self.environment.items():
             _put_variable(name, value)
+        for backend, precision in zip(_whole_backends(), self.whole, strict=True):
+            if backend.fp32_precision != precision:
+                with contextlib.suppress(RuntimeError):  # refused: the report below says what came of it
+                    backend.fp32_precision = precision
         _report("restore", self.flags, self._write())
 
     def _changed_to(self, flags: Flags) -> Self:
@@ -221,6 +228,14 @@ def _legacy(call: Callable[[], R]) -> R | None:
             return call()
         except RuntimeError:
             return None
+
+
+def _whole_backends() -> tuple[Any, ...]:
+    """Give what has a precision for all that is under it and has none of its own; the widest first."""
+    import torch
+
+    backends: Any = torch.backends
+    return backends, backends.cudnn, backends.mkldnn
 
 
 def _attributes() -> dict[str, tuple[Any, str]]:

@@ -201,10 +201,9 @@ class _Before:
 
     @classmethod
     def now(cls) -> Self:
-        import numpy as np
         import torch  # noqa: F401 - `capture` looks at what is loaded, and this will be seeded
 
-        return cls(capture(), FlagState.now(), _waiting_seeds(), np.random.get_bit_generator())
+        return cls(capture(), FlagState.now(), _waiting_seeds(), _numpy_random().get_bit_generator())
 
     def restore(self) -> None:
         with ExitStack() as each:  # the last first; and whatever one of them raises, the others too
@@ -214,10 +213,15 @@ class _Before:
             each.callback(self.flags.restore)
 
     def _restore_bit_generator(self) -> None:
-        import numpy as np
+        if _numpy_random().get_bit_generator() is not self.bit_generator:
+            _numpy_random().set_bit_generator(self.bit_generator)
 
-        if np.random.get_bit_generator() is not self.bit_generator:
-            np.random.set_bit_generator(self.bit_generator)
+
+def _numpy_random() -> Any:
+    """Give ``np.random``, whose annotations lack what exchanges its bit generator."""
+    import numpy as np
+
+    return np.random
 
 
 def _waiting_seeds() -> dict[str, Any]:

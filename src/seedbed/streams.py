@@ -173,15 +173,23 @@ def _checked(names: tuple[Name, ...]) -> tuple[str | int, ...]:
     return tuple(map(_checked_name, names))
 
 
-def _checked_name(name: object) -> str | int:
-    if isinstance(name, str) and not any("\ud800" <= character <= "\udfff" for character in name):
+def _checked_name(name: Any) -> str | int:
+    if isinstance(name, str) and _is_unicode(name):
         return str.__str__(name)  # of a subclass too, whose own `str` may say something else
-    if isinstance(name, Integral) and not isinstance(name, bool) and -(2**63) <= index(name) < 2**64:
+    if not isinstance(name, bool) and isinstance(name, Integral) and -(2**63) <= index(name) < 2**64:
         return index(name)
     raise ConfigError(
         f"a stream's name must be text (no lone surrogates) or an integer within 64 bits, not {shown(name)} "
         f"({type(name).__name__})"
     )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: two of them would be written as one character is
+        return False
+    return True
 
 
 def _checked_step(step: object) -> object:

@@ -1,7 +1,7 @@
 """One moment's state of all generators: captured and restored."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -64,7 +64,8 @@ def capture(generators: Generators | None = None) -> RngState:
     RngStateError
         If one of those given is no generator whose state is known, or its name is no printable text.
     """
-    for name in generators or {}:
+    names: Iterable[object] = generators or ()
+    for name in names:
         if not isinstance(name, str) or not name.isprintable():
             raise RngStateError(f"a generator's name must be printable text, not {name!r}")
     numpy = loaded("numpy")
