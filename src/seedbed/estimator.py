@@ -20,8 +20,8 @@ def seed_estimator(estimator: E, seed: SupportsIndex | Streams = DEFAULT_SEED) -
     that an estimator holds (``GridSearchCV(cv=KFold(shuffle=True))``) is seeded too, if it shuffles.
 
     What it cannot set: an estimator that draws from something else than ``random_state`` (a score function such as
-    ``mutual_info_classif``), one that a search only chooses from (in ``param_grid``: seed it there), and how many threads
-    compute. An estimator that stands in two places has the stream of the last.
+    ``mutual_info_classif``), one that a search only chooses from (in ``param_grid``: seed it there), and how many
+    threads compute. An estimator that stands in two places has the stream of the last.
     scikit-learn says why integers: https://scikit-learn.org/stable/common_pitfalls.html#controlling-randomness
 
     Parameters
