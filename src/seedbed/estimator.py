@@ -5,7 +5,7 @@ from typing import Any, SupportsIndex, TypeVar
 
 from seedbed.errors import ConfigError
 from seedbed.seeding import DEFAULT_SEED
-from seedbed.streams import Streams
+from seedbed.streams import Streams, as_streams
 
 E = TypeVar("E")
 
@@ -38,7 +38,7 @@ def seed_estimator(estimator: E, seed: SupportsIndex | Streams = DEFAULT_SEED) -
     SeedError
         If `seed` is anything else; then nothing was changed.
     """
-    streams = (seed if isinstance(seed, Streams) else Streams(seed)).child("estimator")  # type: ignore[arg-type]
+    streams = as_streams(seed).child("estimator")
     if isinstance(estimator, type) or not (hasattr(estimator, "get_params") and hasattr(estimator, "set_params")):
         raise ConfigError(
             f"seed_estimator takes a scikit-learn estimator, with get_params and set_params, not {estimator!r:.80}"

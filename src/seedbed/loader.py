@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypedDict
 from seedbed.determinism import Flags, in_force, set_flags
 from seedbed.rng_state.generators import find_kind
 from seedbed.seeding import DEFAULT_SEED
-from seedbed.streams import Streams
+from seedbed.streams import Streams, as_streams
 
 if TYPE_CHECKING:
     import torch
@@ -63,8 +63,7 @@ def loader_kwargs(seed: SupportsIndex | Streams = DEFAULT_SEED, *, rank: int | N
     SeedError
         If `seed` is anything else.
     """
-    streams = seed if isinstance(seed, Streams) else Streams(seed)  # type: ignore[arg-type]
-    own = streams.child("loader").per_rank(rank)
+    own = as_streams(seed).child("loader").per_rank(rank)
     return {"generator": own.torch("order"), "worker_init_fn": SeedWorker(own.child("worker"))}
 
 

@@ -167,6 +167,17 @@ class Streams:
         return np.random.SeedSequence(self.seed, spawn_key=np.frombuffer(digest, "<u4").tolist())
 
 
+def as_streams(seed: "SupportsIndex | Streams") -> Streams:
+    """Give streams as they are, and those of a root seed.
+
+    Raises
+    ------
+    SeedError
+        If `seed` is neither streams nor a seed.
+    """
+    return seed if isinstance(seed, Streams) else Streams(check_seed(seed))
+
+
 def _checked(names: tuple[Name, ...]) -> tuple[str | int, ...]:
     if not names:
         raise ConfigError('a stream needs a name: text, or an integer, or several: streams.numpy("augment", epoch)')
