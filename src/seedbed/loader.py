@@ -36,8 +36,9 @@ def loader_kwargs(seed: SupportsIndex | Streams = DEFAULT_SEED, *, rank: int | N
     that are in force when a worker is started are so in the worker, spawned ones too.
 
     Generators that the dataset holds are those that its attributes and its class's lead to: through objects, lists,
-    tuples, dicts, ``functools.partial``, methods and closures; not through sets, arrays of objects and what a function
-    finds in global variables. Each is put into a state of its own, in place.
+    tuples, dicts, ``functools.partial``, methods and closures; not through sets, arrays of objects, what a function
+    finds in global variables, and objects that raise when they are looked into. Each is put into a state of its own, in
+    place.
 
     What it cannot do: what workers draw depends on how many there are. With ``persistent_workers=True`` torch starts
     and seeds them once, and they draw on from epoch to epoch, so that an epoch cannot be repeated without those before
