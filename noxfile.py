@@ -46,10 +46,11 @@ EACH_LOCK = nox.parametrize("lock", [nox.param(CPU_LOCK, id="cpu"), nox.param(CU
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and format (ruff); `-- --fix` mends what it can."""
+    """Style and format (ruff), and the Dockerfile (hadolint); `-- --fix` mends what it can."""
     session.install(*group("lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", *([] if session.posargs else ["--check"]))
+    session.run("hadolint", "Dockerfile")
 
 
 @nox.session
@@ -84,6 +85,33 @@ def repro(session: nox.Session, lock: str) -> None:
     """Whether this machine reproduces itself, and where not; arguments go to `seedbed repro` (`-- --help`)."""
     locked(session, lock)
     session.run("python", "-m", "seedbed", "repro", *session.posargs)
+
+
+@nox.session(default=False)
+def image(session: nox.Session) -> None:
+    """Build the CPU image, and try it: doctor, users, signals, the tests, a check. More: docs/container.md.
+
+    `-- --twice` builds it twice without cache instead, and says in which files the two differ. Other arguments go to
+    the engine's `build`.
+    """
+    build_and_try(session, "cpu")
+
+
+@nox.session(default=False, name="image(cuda)")
+def image_cuda(session: nox.Session) -> None:
+    """The same of the CUDA image (6 GB), as far as it goes without a GPU."""
+    build_and_try(session, "cuda")
+
+
+@nox.session(default=False)
+def sbom(session: nox.Session) -> None:
+    """Write what each lock brings as a CycloneDX list of parts, dist/sbom-*.json: the same bytes from the same lock."""
+    session.install(*group("sbom"))
+    Path("dist").mkdir(exist_ok=True)
+    for name, lock in {"cpu": CPU_LOCK, "cuda": CUDA_LOCK}.items():
+        options = ["--output-reproducible", "--mc-type=application", "--pyproject=pyproject.toml"]
+        output = f"--output-file=dist/sbom-{name}.cdx.json"
+        session.run("cyclonedx-py", "requirements", *options, output, lock)
 
 
 @nox.session(default=False)
@@ -262,6 +290,107 @@ def wheel_at_hand(torch: str) -> bool:
     options = ["--dry-run", "--no-index", "--no-deps", "--ignore-installed", "--quiet"]
     command = [sys.executable, "-m", "pip", "install", *options, f"torch=={torch}"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+# The image
+
+
+def build_and_try(session: nox.Session, kind: str) -> None:
+    """Build the image of a variant with what `session.posargs` adds, and try it (tests/end_to_end/test_image.py)."""
+    engine, reason = find_engine(os.environ.get("DOCKER"))
+    if reason:
+        session.skip(reason)
+    tag = "seedbed" if kind == "cpu" else f"seedbed:{kind}"
+    twice = "--twice" in session.posargs
+    arguments = [argument for argument in session.posargs if argument != "--twice"]
+    locked(session, CPU_LOCK)
+    with tempfile.TemporaryDirectory() as folder:
+        command = build_command(engine, kind, Path(folder), arguments)
+        if twice:
+            build_twice(session, engine, command, Path(folder))
+            return
+        build(session, [*command, f"--tag={tag}", "."])
+    environ = {"SEEDBED_IMAGE": tag, "SEEDBED_ENGINE": engine}
+    session.run("python", "-m", "pytest", "tests/end_to_end/test_image.py", env=environ)
+
+
+def find_engine(named: str | None) -> tuple[str, str | None]:
+    """The client of an engine that answers (`named`, or docker, or podman), and why there is none."""
+    for engine in [named] if named else ["docker", "podman"]:
+        if shutil.which(engine) and subprocess.run([engine, "info"], capture_output=True, check=False).returncode == 0:
+            return engine, None
+    tried = named or "docker and podman"
+    return "", (
+        f"no container engine answers ({tried}): install Docker (https://docs.docker.com/engine/install) or Podman and "
+        "start it; DOCKER names another client"
+    )
+
+
+def build_command(engine: str, kind: str, folder: Path, arguments: list[str]) -> list[str]:
+    """`docker build` with all that an image can know of itself, and what pip was told here as secrets (in `folder`)."""
+    settings = pip_settings(os.environ)
+    lock = CPU_LOCK if kind == "cpu" else CUDA_LOCK
+    values = {
+        "VARIANT": kind,
+        "REVISION": revision(),
+        "SOURCE": git("remote", "get-url", "origin") if "origin" in git("remote").split() else "",
+        "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct"),
+        "LOCK_SHA256": hashlib.sha256(Path(lock).read_bytes()).hexdigest(),
+    }
+    if address := os.environ.get(INDEX_VARIABLE):
+        values["TORCH_INDEX"] = address
+    pip = folder / "pip.conf"
+    pip.write_text(pip_conf(settings), encoding="utf-8")
+    secrets = {"pip": pip, **({"ca": settings["cert"]} if "cert" in settings else {})}
+    return [
+        *(engine, "build"),
+        *(f"--build-arg={name}={value}" for name, value in values.items() if value),
+        *(f"--secret=id={name},src={path}" for name, path in secrets.items()),
+        *arguments,  # last, so that they win
+    ]
+
+
+def pip_conf(settings: Mapping[str, str]) -> str:
+    """pip's settings for inside a build: indexes, but no folder of this machine, which is not there."""
+    kept = {
+        name: " ".join(part for part in settings[name].split() if "://" in part and not part.startswith("file:"))
+        for name in ("index-url", "extra-index-url")
+        if name in settings
+    }
+    if "trusted-host" in settings:
+        kept["trusted-host"] = settings["trusted-host"]
+    return "\n".join(["[global]", *(f"{name} = {value}" for name, value in kept.items() if value), ""])
+
+
+def git(*arguments: str) -> str:
+    """What git says; nothing outside a repository."""
+    command = ["git", *arguments]
+    if not shutil.which("git"):
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def revision() -> str:
+    """The commit that is built, and whether it is more than that commit."""
+    commit = git("rev-parse", "--verify", "--quiet", "HEAD")
+    return f"{commit}-dirty" if commit and git("status", "--porcelain") else commit
+
+
+def build(session: nox.Session, command: list[str]) -> None:
+    """Build; with BuildKit where the engine is an older Docker."""
+    session.run_install(*command, external=True, env={"DOCKER_BUILDKIT": "1"})
+
+
+def build_twice(session: nox.Session, engine: str, command: list[str], folder: Path) -> None:
+    """Build twice without a cache, and compare file by file."""
+    tags, archives = [], []
+    for number in ("one", "two"):
+        tags.append(f"seedbed-twice:{number}")
+        archives.append(str(folder / f"{number}.tar"))
+        build(session, [*command, "--no-cache", f"--tag={tags[-1]}", "."])
+        session.run(engine, "save", f"--output={archives[-1]}", tags[-1], external=True)
+    session.run("python", "-m", "seedbed.image", "compare", *archives)
+    session.run(engine, "rmi", *tags, external=True, silent=True)
 
 
 # The locks

@@ -66,7 +66,7 @@ HERE = Environment(
         usable=3,
     ),
     memory=8 * 2**30,
-    gpus=(Gpu(name="NVIDIA H100", memory=80 * 2**30, compute_capability="9.0", driver="550.54"),),
+    gpus=(Gpu(name="NVIDIA H100", memory=80 * 2**30, compute_capability="9.0", driver="580.65"),),
     packages={"numpy": "2.4.6", "torch": "2.13.0"},
     lock=Lock(file="requirements-cuda.lock", sha256="ab" * 32, broken={}),
     libraries={
@@ -245,9 +245,10 @@ class FakeNvml:
     class NVMLError(Exception):
         """As pynvml's."""
 
-    def __init__(self, *gpus: dict[str, Any], driver: bool = True) -> None:
+    def __init__(self, *gpus: dict[str, Any], driver: bool = True, version: str = "580.65") -> None:
         self.gpus = gpus
         self.driver = driver
+        self.version = version
         self.open = 0
 
     def nvmlInit(self) -> None:  # noqa: N802
@@ -262,7 +263,7 @@ class FakeNvml:
         return len(self.gpus)
 
     def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
-        return "550.54"
+        return self.version
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> dict[str, Any]:  # noqa: N802
         return self.gpus[index]
@@ -289,8 +290,8 @@ def test_the_gpus_are_those_that_the_driver_names(monkeypatch: pytest.MonkeyPatc
     nvml = FakeNvml(H100, {"name": "NVIDIA GB10", "capability": (12, 1)})
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     assert machine.read_gpus() == (
-        Gpu(name="NVIDIA H100", memory=80 * 2**30, compute_capability="9.0", driver="550.54"),
-        Gpu(name="NVIDIA GB10", memory=None, compute_capability="12.1", driver="550.54"),
+        Gpu(name="NVIDIA H100", memory=80 * 2**30, compute_capability="9.0", driver="580.65"),
+        Gpu(name="NVIDIA GB10", memory=None, compute_capability="12.1", driver="580.65"),
     )
     assert nvml.open == 0
 
@@ -330,6 +331,12 @@ CUDA_BUILD = replace(CPU_BUILD, version="2.13.0", cuda="13.0")
         (CUDA_BUILD, FakeNvml(H100), "-1", "CUDA_VISIBLE_DEVICES='-1' hides every GPU"),
         (CUDA_BUILD, FakeNvml(H100), "0", None),
         (CUDA_BUILD, FakeNvml(H100), None, None),
+        (
+            CUDA_BUILD,
+            FakeNvml(H100, version="535.183.01"),
+            None,
+            "driver 535.183.01, but torch 2.13.0 (CUDA 13.0) needs 580 or newer",
+        ),
     ],
 )
 def test_it_says_why_nothing_can_run_on_a_gpu(
@@ -405,11 +412,11 @@ def test_the_lock_is_that_of_the_torch_installed(
 @pytest.mark.parametrize(("text", "pinned"), [("3.11.7\n", "3.11.7"), ("3.11.7\n3.12.1\n", "3.11.7"), ("\n", None)])
 def test_the_pinned_interpreter_is_the_first_named(tmp_path: Path, text: str, pinned: str | None) -> None:
     (tmp_path / ".python-version").write_text(text)
-    assert software.read_python(tmp_path).pinned == pinned
+    assert software.read_python(software.find_python(tmp_path)).pinned == pinned
 
 
 def test_without_a_python_version_file_nothing_is_pinned(tmp_path: Path) -> None:
-    found = software.read_python(tmp_path)
+    found = software.read_python(software.find_python(tmp_path))
     assert (found.version, found.pinned) == ("{}.{}.{}".format(*sys.version_info), None)
 
 

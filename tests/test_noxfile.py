@@ -74,7 +74,10 @@ def declared() -> list[Requirement]:
     """What pyproject.toml says that Seedbed needs: to run, to be built, to be tested."""
     project = noxfile.PYPROJECT
     texts = (
-        project["project"]["dependencies"] + project["build-system"]["requires"] + project["dependency-groups"]["test"]
+        project["project"]["dependencies"]
+        + project["build-system"]["requires"]
+        + project["dependency-groups"]["test"]
+        + project["dependency-groups"]["image"]
     )
     return [Requirement(text) for text in texts]
 

@@ -170,6 +170,7 @@ def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> i
     from seedbed import report
     from seedbed.errors import RecordError
     from seedbed.record import compare_records, read, to_json
+    from seedbed.rerun.partial import is_lost
 
     if json:
         sys.stdout.buffer.write(to_json(record))
@@ -186,6 +187,9 @@ def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> i
         print(report.summarise(matches, this.name, other.name), file=sys.stderr)
         broken |= any(match.kept is False for match in matches)
     print(f"record: {folder}", file=sys.stderr)
+    if is_lost(folder):
+        keep = 'start it with -v "$PWD/records:/records" to keep what is written there'
+        print(f"seedbed: that is in the container, and goes with it: {keep}", file=sys.stderr)
     return EXIT_BROKEN if broken else 0
 
 

@@ -63,14 +63,16 @@ def load(name: str) -> Experiment:
             passes through.
     """
     module_name, function_name = check_name(name)
+    if (folder := Path("src").resolve()).is_dir() and str(folder) not in sys.path:
+        sys.path.append(str(folder))  # last: what is installed, or in the current folder, comes first
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise ExperimentError(
-            f"no module named {error.name!r} for the experiment {name!r}: run from the folder that holds it "
-            "(without PYTHONSAFEPATH), or install its package"
+            f"no module named {error.name!r} for the experiment {name!r}: run from the folder that holds it, or "
+            "that holds src (without PYTHONSAFEPATH), or install its package"
         ) from None
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -84,14 +86,15 @@ def source_digest(name: str) -> str | None:
     None where it is not found, or no file.
     """
     module, _ = check_name(name)
-    sys.path.insert(0, "")
+    before = sys.path[:]
+    sys.path[:] = ["", *before, "src"]
     try:
         spec = find_spec(module)
         return sha256(Path(spec.origin).read_bytes()).hexdigest() if spec and spec.origin else None
     except (ImportError, OSError, ValueError):
         return None
     finally:
-        sys.path.remove("")
+        sys.path[:] = before
 
 
 def _functions_of(module_name: str) -> str:

@@ -10,10 +10,7 @@ from seedbed.determinism import deterministic
 from seedbed.doctor.finding import Finding, broken, note, ok
 from seedbed.doctor.start import is_late
 from seedbed.environment import Environment, Gpu
-
-DRIVERS = {11: 450, 12: 525, 13: 580}
-"""The oldest driver that runs a major version of CUDA, within which every minor version runs:
-https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"""
+from seedbed.environment.machine import DRIVERS, leading, needed_driver
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 _TF32 = "NVIDIA_TF32_OVERRIDE"
@@ -30,7 +27,8 @@ def gpu(here: Environment, no_cuda: str | None) -> Finding:
             return ok("gpu", f"none, and {no_cuda}")
         return note("gpu", f"{_name(here.gpus[0])} is here, but {no_cuda}", "to use it, install a CUDA build of torch")
     build = f"torch {here.torch.version} (CUDA {here.torch.cuda})"
-    if no_cuda:
+    old = needed_driver(here.torch.cuda, here.gpus[0].driver) if here.gpus else None
+    if no_cuda and not old:
         do = "unset CUDA_VISIBLE_DEVICES" if here.gpus else "make nvidia-smi list one (in a container: --gpus all)"
         return note("gpu", f"{build} could use one, but {no_cuda}", f"to use one, {do}")
     return _usable(here.gpus, here.torch.cuda, build, started=_has_started())
@@ -39,13 +37,13 @@ def gpu(here: Environment, no_cuda: str | None) -> Finding:
 def _usable(gpus: tuple[Gpu, ...], cuda: str, build: str, *, started: bool) -> Finding:
     said = ", ".join(f"{_name(gpu)} ({gpu.compute_capability})" for gpu in gpus)
     driver = gpus[0].driver
-    found, needed = _leading(driver), DRIVERS.get(_leading(cuda) or 0)
+    needed = DRIVERS.get(leading(cuda) or 0)
     if started:  # that is the proof, whatever the table says: a cuda-compat package serves an older driver too
         return ok("gpu", f"{said}, driver {driver}: CUDA has started")
-    if found is None or needed is None:
+    if leading(driver) is None or needed is None:
         do = "run a program on it: python -c 'import torch; torch.cuda.init()'"
         return note("gpu", f"{said}, driver {driver}: whether {build} runs on it is not known here", do)
-    if found < needed:
+    if needed_driver(cuda, driver):
         return broken(
             "gpu", f"driver {driver}, but {build} needs {needed} or newer", f"install driver {needed} or newer"
         )
@@ -58,11 +56,6 @@ def _usable(gpus: tuple[Gpu, ...], cuda: str, build: str, *, started: bool) -> F
 
 def _name(gpu: Gpu) -> str:
     return gpu.name or "a GPU that does not answer"
-
-
-def _leading(version: str | None) -> int | None:
-    number = (version or "").partition(".")[0]
-    return int(number) if number.isdecimal() else None
 
 
 def _has_code(gpu: Gpu) -> bool:

@@ -5,6 +5,7 @@ import re
 from seedbed.doctor.finding import Finding, broken, note, ok
 from seedbed.environment import Environment, Lock
 from seedbed.environment.machine import IMAGE_DIGEST_VARIABLE
+from seedbed.image import Image
 
 _FEW = 4
 """So many packages are named; of the others, how many."""
@@ -48,6 +49,8 @@ def _packages(lock: Lock) -> str:
 def source(here: Environment) -> Finding:
     """The project's commit. A container's image is built from one, and seldom has git."""
     if here.source is None:
+        if here.container.image is not None:
+            return _built(here.container.image)
         if here.container.kind != "none":
             return ok("source", "no git repository: the image says which code this is")
         return note("source", "no git repository here", "git init, and commit: nothing says which code ran")
@@ -59,11 +62,24 @@ def source(here: Environment) -> Finding:
     return ok("source", f"commit {commit}, nothing changed")
 
 
+def _built(image: Image) -> Finding:
+    """The commit that the image was built from, which is the code where no other is mounted."""
+    if image.revision is None:
+        do = 'build it with --build-arg REVISION="$(git rev-parse HEAD)"; `nox -s image` does'
+        return note("source", "no git repository, and the image does not say of which commit it is", do)
+    if image.revision.endswith("-dirty"):
+        said = f"the image is of commit {image.revision[:12]}, and changes that are in no commit"
+        return note("source", said, "commit them, and build it again, before a run counts")
+    return ok("source", f"the image is of commit {image.revision[:12]}")
+
+
 def container(here: Environment) -> Finding:
     """The container, and whether it is known of which image."""
     kind, digest = here.container.kind, here.container.image_digest
     if kind == "none":
         return ok("container", f"none: {here.system.libc or 'the C library'} is this machine's own")
+    if digest is None and here.container.image is not None:
+        return ok("container", f"{kind}, image with contents {here.container.image.contents}")
     if digest is None:
         do = f"start it with -e {IMAGE_DIGEST_VARIABLE}=sha256:..., which cannot be known from the inside"
         return note("container", f"{kind}; of which image, nobody said", do)

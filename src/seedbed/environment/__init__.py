@@ -1,7 +1,7 @@
 """What this machine, interpreter, lock, container, CPU, BLAS and GPU are, what is in force, and how two differ."""
 
 from seedbed.environment.libraries import Library, NumpyFeatures, TorchBuild, numpy_features
-from seedbed.environment.machine import Container, Cpu, Gpu, System
+from seedbed.environment.machine import Container, Cpu, Gpu, System, read_container
 from seedbed.environment.process import VARIABLES, InForce, in_force, read_variables
 from seedbed.environment.software import Lock, Python, Source
 from seedbed.environment.text import describe, lines
@@ -28,5 +28,6 @@ __all__ = [
     "no_cuda",
     "numpy_features",
     "read",
+    "read_container",
     "read_variables",
 ]

@@ -9,6 +9,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from seedbed.image import Image, read_image
+
+DRIVERS = {11: 450, 12: 525, 13: 580}
+"""The oldest driver that runs a major version of CUDA, within which every minor version runs:
+https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"""
+
 ContainerKind = Literal["none", "docker", "podman", "apptainer", "other"]
 
 IMAGE_DIGEST_VARIABLE = "SEEDBED_IMAGE_DIGEST"
@@ -45,6 +51,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     kind: ContainerKind
     image_digest: str | None
     """From the variable `SEEDBED_IMAGE_DIGEST`, or None where nobody said it."""
+    image: Image | None = None
+    """What the image says of itself; None in one that this project's Dockerfile has not made."""
 
 
 class Cpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,7 +104,8 @@ def read_container(root: Path = Path("/")) -> Container:
     if kind is None:
         # systemd-nspawn and LXC set `container`; Kubernetes names its service in every container that it starts.
         kind = "other" if {"container", "KUBERNETES_SERVICE_HOST"} & os.environ.keys() else "none"
-    return Container(kind=kind, image_digest=os.environ.get(IMAGE_DIGEST_VARIABLE) or None)
+    digest = os.environ.get(IMAGE_DIGEST_VARIABLE) or None
+    return Container(kind=kind, image_digest=digest, image=read_image(root))
 
 
 def read_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
@@ -148,6 +157,18 @@ def read_gpus() -> tuple[Gpu, ...]:
         return tuple(_read_gpu(pynvml, index) for index in range(_ask(pynvml.nvmlDeviceGetCount) or 0))
     finally:
         pynvml.nvmlShutdown()
+
+
+def needed_driver(cuda: str, driver: str | None) -> int | None:
+    """The driver that a version of CUDA needs, where `driver` is older; None where it will do, or nobody knows."""
+    found, needed = leading(driver), DRIVERS.get(leading(cuda) or 0)
+    return needed if found is not None and needed is not None and found < needed else None
+
+
+def leading(version: str | None) -> int | None:
+    """The first number of a version; None where there is none."""
+    number = (version or "").partition(".")[0]
+    return int(number) if number.isdecimal() else None
 
 
 def _read_gpu(nvml: Any, index: int) -> Gpu:

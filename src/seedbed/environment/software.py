@@ -73,18 +73,24 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Whether the work tree has nothing changed and nothing untracked; None where git did not say in time."""
 
 
-def read_python(root: Path) -> Python:
-    """Read what interpreter this is, and which one the project in `root` asks for."""
+def read_python(pin: Path | None) -> Python:
+    """Read what interpreter this is, and which one the file `pin` asks for."""
     return Python(
         version=platform.python_version(),
         implementation=platform.python_implementation(),
         compiler=platform.python_compiler(),
-        pinned=_pinned(root / PYTHON_VERSION_FILE),
+        pinned=_pinned(pin) if pin else None,
     )
 
 
+def find_python(root: Path) -> Path | None:
+    """Find the file by which the project in `root` pins its interpreter."""
+    path = root / PYTHON_VERSION_FILE
+    return path if path.is_file() else None
+
+
 def _pinned(path: Path) -> str | None:
-    lines = path.read_text(encoding="utf-8").split() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").split()
     return lines[0] if lines else None
 
 

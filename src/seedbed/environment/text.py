@@ -7,6 +7,7 @@ from seedbed.environment.libraries import Library, NumpyFeatures, TorchBuild
 from seedbed.environment.machine import Cpu, Gpu
 from seedbed.environment.software import Lock, Python, Source
 from seedbed.environment.whole import Difference, Environment
+from seedbed.image import Image
 
 _GIB = 2**30
 _WIDTH = 80
@@ -17,7 +18,7 @@ def lines(environment: Environment) -> Iterator[tuple[str, str]]:
     system, container = environment.system, environment.container
     yield "python", _python(environment.python)
     yield "system", _join([f"{system.name} {system.release}", system.libc, system.machine])
-    yield "container", _join([container.kind, container.image_digest])
+    yield "container", _join([container.kind, container.image_digest, _image(container.image)])
     yield "cpu", _cpu(environment.cpu)
     yield "memory", f"{environment.memory / _GIB:.1f} GiB"
     for gpu in environment.gpus:
@@ -48,6 +49,14 @@ def _value(value: object, other: object) -> str:
 
 def _join(parts: Iterable[str | None]) -> str:
     return ", ".join(part for part in parts if part) or "none"
+
+
+def _image(image: Image | None) -> str | None:
+    if image is None:
+        return None
+    base = f"{image.base}{f'@{image.base_digest}' if image.base_digest else ''}"
+    contents = image.contents.removeprefix("sha256:")[:12]
+    return f"{image.variant} image of {image.revision or 'no known commit'} on {base}, contents {contents}"
 
 
 def _python(python: Python) -> str:

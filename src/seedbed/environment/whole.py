@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
+from seedbed import image
 from seedbed.environment.libraries import Library, NumpyFeatures, TorchBuild, read_libraries, read_numpy, read_torch
 from seedbed.environment.machine import (
     Container,
     Cpu,
     Gpu,
     System,
+    needed_driver,
     read_container,
     read_cpu,
     read_gpus,
@@ -27,6 +29,7 @@ from seedbed.environment.software import (
     Python,
     Source,
     find_lock,
+    find_python,
     installed,
     read_lock,
     read_python,
@@ -35,6 +38,9 @@ from seedbed.environment.software import (
 
 Difference = dict[str, tuple[object, object]]
 """A dotted path (``packages.numpy``), and the two values there; None where one has none."""
+
+_IMAGE = Path("/") / image.FOLDER
+"""Where a container's image has what it was made from: it serves where the project has none of its own."""
 
 _LOADED = ("numpy", "scipy.linalg", "torch")
 
@@ -77,10 +83,11 @@ def read(root: Path | None = None, *, load: bool = False) -> Environment:
     for name in _LOADED if load else ():
         import_module(name)
     torch = read_torch()
-    path = find_lock(root, cuda=torch is not None and torch.cuda is not None)
+    cuda = torch is not None and torch.cuda is not None
+    path = find_lock(root, cuda=cuda) or find_lock(_IMAGE, cuda=cuda)
     lock, packages = read_lock(path) if path else (None, installed(DEPENDENCIES))
     return Environment(
-        python=read_python(root),
+        python=read_python(find_python(root) or find_python(_IMAGE)),
         system=read_system(),
         container=read_container(),
         cpu=read_cpu(),
@@ -101,10 +108,13 @@ def no_cuda() -> str | None:
     torch = read_torch()
     if torch is None or torch.cuda is None:
         return f"torch {torch.version} is built without CUDA" if torch else "torch is not installed"
-    if not read_gpus():
+    gpus = read_gpus()
+    if not gpus:
         return "there is no NVIDIA GPU, or no driver for it"
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None and visible.strip() in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU"
+    if needed := needed_driver(torch.cuda, gpus[0].driver):
+        return f"driver {gpus[0].driver}, but torch {torch.version} (CUDA {torch.cuda}) needs {needed} or newer"
     return None
 
 

@@ -1,5 +1,6 @@
 """What is done so far of a check, on disk, so that a run that was killed can be taken up again."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Self
 
 import msgspec
 
+from seedbed import environment
 from seedbed.bits import Bits
 from seedbed.environment import Environment, difference
 from seedbed.errors import RecordError
@@ -48,7 +50,7 @@ class Partial:
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            raise RecordError(f"cannot write {folder}: {error.strerror}") from None
+            raise RecordError(f"cannot write {folder}: {error.strerror}{_cure(folder)}") from None
         partial = cls(folder, header)
         try:
             write_whole(folder / _PLAN, msgspec.json.encode(header))
@@ -121,6 +123,23 @@ def _folder(out: Path) -> Path:
     if not out.name:
         raise RecordError(f"{out} is no name for a record's folder: give --out the path of a new one")
     return out.with_name(out.name + _SUFFIX)
+
+
+def _cure(folder: Path) -> str:
+    """What to do about a folder that cannot be made: who may write where it should be, and how to become them."""
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    if os.access(there, os.W_OK) or not hasattr(os, "getuid"):
+        return ""
+    said = f"; this is user {os.getuid()}, and {there} belongs to user {there.stat().st_uid}: "
+    if environment.read_container().kind == "none":
+        return f"{said}choose another --out"
+    mount = '-v "$PWD/records:/records" --user "$(id -u):$(id -g)"'
+    return f"{said}make the folder on the host first, and start the container with {mount}"
+
+
+def is_lost(folder: Path) -> bool:
+    """Whether a folder lies in a container's own file system, and so goes with the container."""
+    return environment.read_container().image is not None and folder.stat().st_dev == Path("/").stat().st_dev
 
 
 def unfinished(out: Path) -> bool:
