@@ -40,13 +40,15 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 # Out goes what no run needs: tests (numpy.testing imports one file of its own), and sources for compilers and type checkers,
 # which are not here. Bytecode is kept, of what a run imports, as imports take twice as long without; it bears no dates. Every
-# file is of 1980, the first year that zip knows.
+# file is of 1980, the first year that zip knows. /tree has it all once more, as links: a copy of /tree to / keeps the dates
+# of folders, which a copy of /opt/seedbed to its place makes anew.
 ENV PYTHONPYCACHEPREFIX=/opt/seedbed/bytecode PYTHONHASHSEED=0
 RUN site=$(echo "$PWD"/venv/lib/python3.*/site-packages) && \
     rm -r "$site"/torch/include "$site"/torch/test "$site"/*.dist-info/sboms "$site"/virtualenv/seed/wheels/embed/*.whl && \
-    find "$site"/torch/bin -type f ! -name torch_shm_manager -delete && \
     rm "$site"/torch/lib/*_test.so "$site"/numpy/_core/_simd.*.so "$site"/distlib/*.exe && \
-    find "$site"/networkx "$site"/numpy "$site"/scipy "$site"/sklearn "$site"/sympy -type f -path '*/tests/*' ! -name _natype.py -delete && \
+    find "$site"/torch/bin -type f ! -name torch_shm_manager -delete && \
+    find "$site"/networkx "$site"/numpy "$site"/scipy "$site"/sklearn "$site"/sympy -type f -path '*/tests/*' \
+      ! -name _natype.py -delete && \
     find "$site" -type f \( -name '*.h' -o -name '*.a' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.pyi' \) -delete && \
     venv/bin/python -B -c 'import sys, torch._dynamo, torch.distributed, torch.utils.data, scipy.stats, joblib, msgspec, psutil; \
       import pynvml, rich.table, safetensors.torch, typer, sklearn.datasets, sklearn.ensemble, sklearn.manifold, sklearn.mixture; \
@@ -54,7 +56,8 @@ RUN site=$(echo "$PWD"/venv/lib/python3.*/site-packages) && \
       files = {str(getattr(module, "__file__", None)) for module in list(sys.modules.values())}; \
       print(*sorted(file for file in files if file.endswith(".py")), sep="\n")' > /tmp/imported && \
     python3 -m compileall -q -i /tmp/imported --invalidation-mode unchecked-hash && \
-    find /opt/seedbed -exec touch -h -d @315532800 {} +
+    mkdir -p /tree/opt && find /opt/seedbed /tree -exec touch -h -d @315532800 {} + && \
+    cp -al /opt/seedbed /tree/opt && touch -d @315532800 /tree/opt
 
 
 # Seedbed itself, in /project: a change of source comes no further up than here
@@ -87,7 +90,7 @@ RUN cp -a /project/. / && \
 
 
 FROM base AS image
-COPY --from=dependencies /opt/seedbed /opt/seedbed
+COPY --from=dependencies /tree /
 COPY --from=project /project /
 
 # In force before the first instruction runs, as a program is too late for some of them. One thread: the only number that

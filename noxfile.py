@@ -294,6 +294,8 @@ def wheel_at_hand(torch: str) -> bool:
 
 # The image
 
+IMAGE_TESTS = ("tests/end_to_end/test_image.py", "tests/test_image_difference.py")
+
 
 def build_and_try(session: nox.Session, kind: str) -> None:
     """Build the image of a variant with what `session.posargs` adds, and try it (tests/end_to_end/test_image.py)."""
@@ -310,8 +312,8 @@ def build_and_try(session: nox.Session, kind: str) -> None:
             build_twice(session, engine, command, Path(folder))
             return
         build(session, [*command, f"--tag={tag}", "."])
-    environ = {"SEEDBED_IMAGE": tag, "SEEDBED_ENGINE": engine}
-    session.run("python", "-m", "pytest", "tests/end_to_end/test_image.py", env=environ)
+        environ = {"DOCKER": engine, "SEEDBED_IMAGE": tag, "SEEDBED_BUILD": json.dumps(command)}
+        session.run("python", "-m", "pytest", *IMAGE_TESTS, env=environ)
 
 
 def find_engine(named: str | None) -> tuple[str, str | None]:

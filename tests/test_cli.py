@@ -1,15 +1,22 @@
 """The command: what it prints where, and its exit status."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from seedbed import cli, doctor, environment
+from seedbed.environment import Container, Gpu, TorchBuild, whole
 from seedbed.errors import SeedbedError
+from seedbed.image import Image
+from seedbed.rerun import partial
 from tests.conftest import Write
 
 FIXED = """
@@ -156,7 +163,10 @@ def test_env_prints_a_table_or_json() -> None:
 
 
 @pytest.mark.usefixtures("study")
-def test_doctor_prints_lines_or_json_in_a_folder_that_is_no_project() -> None:
+def test_doctor_prints_lines_or_json_in_a_folder_that_is_no_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "_IMAGE", tmp_path)  # these tests run in an image too
     lines = seedbed("doctor").stdout
     assert "no requirements.lock here" in lines
     assert "-> lock the requirements" in lines
@@ -212,6 +222,158 @@ def test_what_means_nothing_is_one_line_and_exit_status_2(
     assert stopped.value.code == cli.EXIT_UNREADABLE
     assert message in error
     assert error.count("\n") == 1
+
+
+def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    """Run the command as the program does, and return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["seedbed", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return stopped.value.code
+
+
+@pytest.mark.usefixtures("study")
+def test_a_driver_that_is_too_old_is_one_line_and_exit_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = TorchBuild(version="2.13.0", cuda="13.0", rocm=None, debug=False, commit=None)
+    gpu = Gpu(name="NVIDIA H100", memory=None, compute_capability="9.0", driver="535.10")
+    monkeypatch.setattr(whole, "read_torch", lambda: build)
+    monkeypatch.setattr(whole, "read_gpus", lambda: (gpu,))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert main(monkeypatch, "repro", "--device", "cuda", "--out", "out") == cli.EXIT_UNREADABLE
+    old = "driver 535.10, but torch 2.13.0 (CUDA 13.0) needs 580 or newer"
+    assert capsys.readouterr().err == f"seedbed: --device cuda: {old}\n"
+    assert not Path("out").exists()
+
+
+# A folder that cannot be written, and one that does not last
+
+IMAGE = Image(
+    variant="cpu",
+    base="python:3.11.7",
+    base_digest=None,
+    lock="requirements.lock",
+    lock_sha256="ab",
+    version="0.1.0",
+    revision=None,
+    contents="sha256:cd",
+)
+MOUNT = '-v "$PWD/records:/records" --user "$(id -u):$(id -g)"'
+
+
+def is_in(monkeypatch: pytest.MonkeyPatch, container: Container) -> None:
+    monkeypatch.setattr(environment, "read_container", lambda: container)
+
+
+@pytest.mark.parametrize(
+    ("kind", "do"),
+    [
+        ("none", "choose another --out"),
+        ("docker", f"make the folder on the host first, and start the container with {MOUNT}"),
+    ],
+)
+@pytest.mark.parametrize("refusal", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_may_not_be_written_says_whose_it_is_and_what_to_do(
+    study: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: environment.machine.ContainerKind,
+    do: str,
+    refusal: int,
+) -> None:
+    study(FIXED)
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(refusal, os.strerror(refusal), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    is_in(monkeypatch, Container(kind=kind, image_digest=None))
+    assert main(monkeypatch, "repro", "study:fixed", *QUICK, "--out", "records/local/x") == cli.EXIT_UNREADABLE
+    whose = f"this is user {os.getuid()}, and {tmp_path} belongs to user {tmp_path.stat().st_uid}"
+    said = f"cannot write records/local/x.partial: {os.strerror(refusal)}; {whose}: {do}"
+    assert capsys.readouterr().err == f"seedbed: {said}\n"
+
+
+def test_a_folder_that_cannot_be_made_for_another_reason_says_only_that(
+    study: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study(FIXED)
+    Path("file").touch()
+    assert main(monkeypatch, "repro", "study:fixed", *QUICK, "--out", "file/x") == cli.EXIT_UNREADABLE
+    assert capsys.readouterr().err == "seedbed: cannot write file/x.partial: Not a directory\n"
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A folder that anybody finds, with `records` in it, which is ours alone to change."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "records").mkdir(mode=0o555)
+        yield folder
+        (folder / "records").chmod(0o755)
+
+
+ROOT = os.geteuid() == 0
+
+
+START = """
+import os
+from pathlib import Path
+from seedbed.errors import RecordError
+from seedbed.rerun.partial import Partial
+
+if os.getuid() == 0:  # only now, as another user need not be able to start this Python
+    os.setgroups([])
+    os.setgid(12345)
+    os.setuid(12345)
+try:
+    Partial.start(Path("records/local/x"), None)
+except RecordError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("mode", [0o555, pytest.param(0o700, marks=pytest.mark.skipif(not ROOT, reason="needs root"))])
+def test_another_user_s_folder(closed: Path, mode: int) -> None:
+    """For real: as a user who may not write to it, or not even look into it."""
+    (closed / "records").chmod(mode)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-c", START]
+    done = subprocess.run(command, cwd=closed, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    whose = f"this is user {12345 if ROOT else os.getuid()}, and {closed / 'records'} belongs to user {os.getuid()}: "
+    assert done.stdout.startswith(f"cannot write records/local/x.partial: Permission denied; {whose}")
+
+
+LOST = 'start it with -v "$PWD/records:/records" to keep what is written there'
+
+
+def on_device(monkeypatch: pytest.MonkeyPatch, root: int) -> None:
+    """Let the container's own file system be that of the number `root`."""
+    real = Path.stat
+
+    def stat(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        found = real(self, follow_symlinks=follow_symlinks)
+        return os.stat_result((*found[:2], root, *found[3:10])) if str(self) == "/" else found
+
+    monkeypatch.setattr(Path, "stat", stat)
+
+
+@pytest.mark.parametrize(("image", "same", "lost"), [(IMAGE, True, True), (IMAGE, False, False), (None, True, False)])
+def test_a_record_that_goes_with_the_container_is_said(
+    study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Image | None, same: bool, lost: bool
+) -> None:
+    device = tmp_path.stat().st_dev
+    is_in(monkeypatch, Container(kind="docker", image_digest=None, image=image))
+    on_device(monkeypatch, device if same else device + 1)
+    result = record_of(study, "study:fixed")
+    assert result.exit_code == 0
+    assert (f"that is in the container, and goes with it: {LOST}" in result.stderr) is lost
+    assert "record: out\n" in result.stderr
+    assert partial.is_lost(tmp_path) is lost
 
 
 @pytest.mark.parametrize("command", [[sys.executable, "-m", "seedbed"], [str(Path(sys.executable).parent / "seedbed")]])

@@ -19,7 +19,8 @@ from rich.console import Console
 from seedbed import environment
 from seedbed.determinism import Flags, deterministic, in_force, set_flags
 from seedbed.doctor import Finding, cpu, cuda, examine, finding, process, project, render, start, summarise
-from seedbed.environment import Container, Environment, Gpu, InForce, Library, Source, TorchBuild
+from seedbed.environment import Container, Environment, Gpu, InForce, Library, Source, TorchBuild, whole
+from seedbed.image import Image
 
 replace = msgspec.structs.replace
 
@@ -188,7 +189,8 @@ def test_a_lock_that_is_stale(tmp_path: Path) -> None:
     assert do == "make the environment again from it (nox does; or python -m pip install -r requirements.lock)"
 
 
-def test_no_lock_and_an_empty_one(tmp_path: Path) -> None:
+def test_no_lock_and_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "_IMAGE", tmp_path / "no image")  # these tests run in an image too
     assert line(project.lock(environment.read(tmp_path))) == (
         "note",
         "no requirements.lock here",
@@ -202,6 +204,16 @@ def test_no_lock_and_an_empty_one(tmp_path: Path) -> None:
 
 
 NO_CONTAINER = Container(kind="none", image_digest=None)
+IMAGE = Image(
+    variant="cpu",
+    base="python:3.11.7-slim-bookworm",
+    base_digest=None,
+    lock="requirements.lock",
+    lock_sha256="ab" * 32,
+    version="0.1.0",
+    revision="0123456789abcdef",
+    contents="sha256:4567",
+)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +248,54 @@ def test_the_commit(here: Environment, source: Source | None, kind: Any, expecte
 
 
 @pytest.mark.parametrize(
+    ("revision", "expected"),
+    [
+        ("0123456789abcdef", ("ok", "the image is of commit 0123456789ab", "")),
+        (
+            "0123456789abcdef-dirty",
+            (
+                "note",
+                "the image is of commit 0123456789ab, and changes that are in no commit",
+                "commit them, and build it again, before a run counts",
+            ),
+        ),
+        (
+            "0123-dirty",
+            (
+                "note",
+                "the image is of commit 0123, and changes that are in no commit",
+                "commit them, and build it again, before a run counts",
+            ),
+        ),
+        (
+            None,
+            (
+                "note",
+                "no git repository, and the image does not say of which commit it is",
+                'build it with --build-arg REVISION="$(git rev-parse HEAD)"; `nox -s image` does',
+            ),
+        ),
+    ],
+)
+def test_the_commit_of_an_image(here: Environment, revision: str | None, expected: tuple[str, str, str]) -> None:
+    container = Container(kind="docker", image_digest=None, image=replace(IMAGE, revision=revision))
+    assert line(project.source(replace(here, source=None, container=container))) == expected
+    mounted = Source(commit="fedcba9876543210", clean=True)
+    found = project.source(replace(here, source=mounted, container=container))
+    assert line(found) == ("ok", "commit fedcba987654, nothing changed", "")
+
+
+@pytest.mark.parametrize(
     ("container", "expected"),
     [
+        (
+            Container(kind="podman", image_digest="sha256:01", image=IMAGE),
+            ("ok", "podman, image sha256:01", ""),
+        ),
+        (
+            Container(kind="other", image_digest=None, image=IMAGE),
+            ("ok", "other, image with contents sha256:4567", ""),
+        ),
         (NO_CONTAINER, ("ok", "none: glibc 2.36 is this machine's own", "")),
         (Container(kind="podman", image_digest="sha256:01"), ("ok", "podman, image sha256:01", "")),
         (
@@ -700,6 +758,18 @@ def test_a_driver_that_is_too_old_says_which_is_needed(here: Environment, monkey
         "note",
         "NVIDIA H100 (9.0), driver None: whether torch 2.13.0 (CUDA 13.0) runs on it is not known here",
         "run a program on it: python -c 'import torch; torch.cuda.init()'",
+    )
+
+
+def test_a_driver_that_is_too_old_for_all_of_seedbed(here: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = replace(H100, driver="550.54")
+    said = "driver 550.54, but torch 2.13.0 (CUDA 13.0) needs 580 or newer"
+    assert gpu(here, monkeypatch, old, no_cuda=said) == ("broken", said, "install driver 580 or newer")
+    # One that is hidden on purpose breaks nothing.
+    assert gpu(here, monkeypatch, old, no_cuda="CUDA_VISIBLE_DEVICES='' hides every GPU") == (
+        "note",
+        "torch 2.13.0 (CUDA 13.0) could use one, but CUDA_VISIBLE_DEVICES='' hides every GPU",
+        "to use one, unset CUDA_VISIBLE_DEVICES",
     )
 
 

@@ -47,9 +47,21 @@ from seedbed.environment import (
     software,
     whole,
 )
+from seedbed.errors import ConfigError
+from seedbed.image import FOLDER, NAME, Image
 
 replace = msgspec.structs.replace
 
+IMAGE = Image(
+    variant="cuda",
+    base="python:3.11.7-slim-bookworm",
+    base_digest="sha256:89ab",
+    lock="requirements-cuda.lock",
+    lock_sha256="ab" * 32,
+    version="0.1.0",
+    revision="cd" * 20,
+    contents=f"sha256:{'0123456789abcdef' * 4}",
+)
 HERE = Environment(
     python=Python(version="3.11.7", implementation="CPython", compiler="GCC 12.2.0", pinned="3.11.7"),
     system=System(name="Linux", release="6.1.0", libc="glibc 2.36", machine="x86_64"),
@@ -109,6 +121,17 @@ def python(code: str, *flags: str, **environ: str) -> str:
 def test_an_environment_comes_back_from_json() -> None:
     for found in (HERE, read()):
         assert msgspec.json.decode(msgspec.json.encode(found), type=Environment) == found
+
+
+def test_an_environment_from_before_images_were_described_comes_back() -> None:
+    document = msgspec.to_builtins(HERE)
+    assert document["container"].pop("image") is None
+    assert msgspec.convert(document, Environment) == HERE
+
+
+def test_an_environment_in_an_image_comes_back_from_json() -> None:
+    there = replace(HERE, container=replace(HERE.container, image=IMAGE))
+    assert msgspec.json.decode(msgspec.json.encode(there), type=Environment) == there
 
 
 def test_json_with_a_field_that_nobody_knows_is_refused() -> None:
@@ -239,6 +262,29 @@ def test_any_other_container_is_known_by_its_variable(
     assert machine.read_container(tmp_path).kind == "other"
 
 
+def say_image(root: Path, image: Image = IMAGE) -> None:
+    """Make `root` the root of an image that says so of itself."""
+    (root / FOLDER).mkdir(parents=True)
+    (root / FOLDER / NAME).write_bytes(msgspec.json.encode(image))
+
+
+@pytest.mark.usefixtures("no_container")
+@pytest.mark.parametrize(("mark", "kind"), [(".dockerenv", "docker"), ("unknown", "other")])
+def test_an_image_says_what_it_is_however_it_was_started(
+    tmp_path: Path, mark: str, kind: machine.ContainerKind
+) -> None:
+    (tmp_path / mark).touch()
+    say_image(tmp_path)
+    assert machine.read_container(tmp_path) == Container(kind=kind, image_digest=None, image=IMAGE)
+
+
+def test_an_image_that_was_damaged_is_refused(tmp_path: Path) -> None:
+    say_image(tmp_path)
+    (tmp_path / FOLDER / NAME).write_text("{")
+    with pytest.raises(ConfigError, match=r"opt/seedbed/image\.json: expected what the build wrote, found: "):
+        machine.read_container(tmp_path)
+
+
 class FakeNvml:
     """The few functions of `pynvml` that are used, for a driver with these GPUs, or without a driver."""
 
@@ -350,6 +396,40 @@ def test_it_says_why_nothing_can_run_on_a_gpu(
     assert no_cuda() == reason
 
 
+def test_a_driver_that_cuda_has_started_with_is_new_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "read_torch", lambda: CUDA_BUILD)
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(H100, version="535.183.01"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    assert str(no_cuda()).startswith("driver 535.183.01, but")
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    assert no_cuda() is None
+
+
+def test_why_a_gpu_cannot_be_used_is_said_before_torch_is_imported() -> None:
+    printed = python(
+        """
+        import sys
+        from types import SimpleNamespace
+        from seedbed import environment
+        from seedbed.environment import Gpu, TorchBuild, whole
+        build = TorchBuild(version="2.13.0", cuda="13.0", rocm=None, debug=False, commit=None)
+        whole.read_torch = lambda: build
+        whole.read_gpus = lambda: (Gpu(name=None, memory=None, compute_capability=None, driver="535.10"),)
+        print(environment.no_cuda(), "torch" in sys.modules)
+        """
+    )
+    assert printed == "driver 535.10, but torch 2.13.0 (CUDA 13.0) needs 580 or newer False"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "build"),
+    [((), CUDA_BUILD), (HERE.gpus, CUDA_BUILD), (HERE.gpus, CPU_BUILD), (HERE.gpus, replace(CUDA_BUILD, cuda="14.0"))],
+)
+def test_a_driver_that_will_do_or_that_nobody_knows_is_not_called_old(gpus: tuple[Gpu, ...], build: TorchBuild) -> None:
+    assert environment.old_driver(build, gpus) is None
+
+
 # What is installed
 
 LOCK = """\
@@ -377,7 +457,10 @@ def test_a_lock_that_is_installed_is_not_broken(tmp_path: Path) -> None:
     assert software.read_lock(tmp_path / "requirements.lock")[0].broken == {}
 
 
-def test_without_a_lock_the_packages_are_those_that_seedbed_needs(tmp_path: Path) -> None:
+def test_without_a_lock_the_packages_are_those_that_seedbed_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "_IMAGE", tmp_path)  # these tests run in an image too
     found = read(tmp_path)
     assert found.lock is None
     assert found.packages["numpy"] == np.__version__
@@ -418,6 +501,52 @@ def test_the_pinned_interpreter_is_the_first_named(tmp_path: Path, text: str, pi
 def test_without_a_python_version_file_nothing_is_pinned(tmp_path: Path) -> None:
     found = software.read_python(software.find_python(tmp_path))
     assert (found.version, found.pinned) == ("{}.{}.{}".format(*sys.version_info), None)
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an image, with what it was made from; the project's own is `tmp_path` / "study"."""
+    folder = tmp_path / "image"
+    folder.mkdir()
+    (tmp_path / "study").mkdir()
+    (folder / ".python-version").write_text("3.11.7\n")
+    (folder / "requirements.lock").write_text(f"numpy=={np.__version__}\nmsgspec==0.0.1\n")
+    monkeypatch.setattr(whole, "_IMAGE", folder)
+    return folder
+
+
+def test_where_a_project_pins_nothing_its_image_does(image: Path, tmp_path: Path) -> None:
+    found = read(tmp_path / "study")
+    assert found.python.pinned == "3.11.7"
+    assert found.lock is not None
+    assert found.lock.file == "requirements.lock"
+    assert found.lock.broken == {"msgspec": ("0.0.1", msgspec.__version__)}
+    assert found.packages == {"msgspec": msgspec.__version__, "numpy": np.__version__}
+
+
+def test_a_project_s_own_pins_come_before_its_image_s(image: Path, tmp_path: Path) -> None:
+    (tmp_path / "study" / ".python-version").write_text("3.12.1\n")
+    (tmp_path / "study" / "requirements.lock").write_text(f"msgspec=={msgspec.__version__}\n")
+    found = read(tmp_path / "study")
+    assert found.python.pinned == "3.12.1"
+    assert found.lock is not None
+    assert (found.lock.broken, found.packages) == ({}, {"msgspec": msgspec.__version__})
+
+
+@pytest.mark.parametrize(
+    ("cuda", "expected"), [("13.0", "requirements-cuda.lock"), (None, None)], ids=["CUDA build", "CPU build"]
+)
+def test_the_image_s_lock_is_that_of_the_torch_installed(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuda: str | None, expected: str | None
+) -> None:
+    (image / "requirements.lock").rename(image / "requirements-cuda.lock")
+    monkeypatch.setattr(whole, "read_torch", lambda: replace(CUDA_BUILD, cuda=cuda))
+    lock = read(tmp_path / "study").lock
+    assert (lock and lock.file) == expected
+
+
+def test_an_image_has_its_pins_where_it_has_its_description() -> None:
+    assert Path("/opt/seedbed/image.json") == whole._IMAGE / NAME
 
 
 # The commit
@@ -733,9 +862,13 @@ def test_an_environment_does_not_differ_from_itself() -> None:
             {"variables.MKL_CBWR": (None, "AVX2"), "variables.OMP_NUM_THREADS": ("2", None)},
         ),
         ({"cpu": replace(HERE.cpu, stepping=2)}, {"cpu.stepping": (1, 2)}),
-        ({"gpus": (replace(HERE.gpus[0], driver="570"),)}, {"gpus.0.driver": ("550.54", "570")}),
+        ({"gpus": (replace(HERE.gpus[0], driver="570"),)}, {"gpus.0.driver": ("580.65", "570")}),
         ({"gpus": ()}, {"gpus.0": (msgspec.to_builtins(HERE.gpus[0]), None)}),
         ({"lock": None}, {"lock": (msgspec.to_builtins(HERE.lock), None)}),
+        (
+            {"container": replace(HERE.container, image=IMAGE)},
+            {"container.image": (None, msgspec.to_builtins(IMAGE))},
+        ),
         (
             {"libraries": {"numpy/openblas": replace(HERE.libraries["numpy/openblas"], threads=1)}},
             {"libraries.numpy/openblas.threads": (2, 1)},
@@ -746,6 +879,15 @@ def test_only_what_differs_is_named(change: dict[str, Any], expected: dict[str, 
     there = replace(HERE, **change)
     assert difference(HERE, there) == expected
     assert difference(there, HERE) == {path: (b, a) for path, (a, b) in expected.items()}
+
+
+def test_of_two_images_only_what_differs_is_named() -> None:
+    one = replace(HERE, container=replace(HERE.container, image=IMAGE))
+    two = replace(HERE, container=replace(HERE.container, image=replace(IMAGE, revision=None, version="0.2.0")))
+    assert describe(difference(one, two)) == [
+        f"container.image.revision: {'cd' * 20} | none",
+        "container.image.version: 0.1.0 | 0.2.0",
+    ]
 
 
 def test_a_difference_is_said_in_a_line() -> None:
@@ -760,7 +902,7 @@ def test_a_difference_is_said_in_a_line() -> None:
     )
     assert describe(difference(HERE, there)) == [
         "cpu.features: avx2 avx512f | fma sse2",
-        "gpus.0: name NVIDIA H100, memory 85899345920, compute_capability 9.0, driver 550.54 | none",
+        "gpus.0: name NVIDIA H100, memory 85899345920, compute_capability 9.0, driver 580.65 | none",
         "memory: 8589934592 | 1073741824",
         "numpy: none | none",
         "packages.numpy: 2.4.6 | 2.5.1",
@@ -786,7 +928,7 @@ def test_an_environment_is_said_in_lines() -> None:
         "container": "docker, sha256:0123",
         "cpu": "AMD EPYC, AuthenticAMD, 3 of 4 logical cores usable, avx avx2 avx512f",
         "memory": "8.0 GiB",
-        "gpu": "NVIDIA H100, 80 GiB, compute capability 9.0, driver 550.54",
+        "gpu": "NVIDIA H100, 80 GiB, compute capability 9.0, driver 580.65",
         "lock": "requirements-cuda.lock (sha256 abababababab), as installed",
         "packages": "numpy 2.4.6, torch 2.13.0",
         "numpy/openblas": "0.3.31, SkylakeX, pthreads, threads: 2",
@@ -795,6 +937,27 @@ def test_an_environment_is_said_in_lines() -> None:
         "variables": "OMP_NUM_THREADS=2",
         "source": "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd, clean",
     }
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, "cuda image of commit cdcdcdcdcdcd on python:3.11.7-slim-bookworm@sha256:89ab, contents 0123456789ab"),
+        (
+            {"revision": f"{'cd' * 20}-dirty", "base_digest": None, "variant": "cpu"},
+            "cpu image of commit cdcdcdcdcdcd-dirty on python:3.11.7-slim-bookworm, contents 0123456789ab",
+        ),
+        (
+            {"revision": None},
+            "cuda image of no known commit on python:3.11.7-slim-bookworm@sha256:89ab, contents 0123456789ab",
+        ),
+    ],
+)
+def test_an_image_is_said_in_a_line(changed: dict[str, Any], expected: str) -> None:
+    there = replace(HERE, container=replace(HERE.container, image=replace(IMAGE, **changed)))
+    assert dict(lines(there))["container"] == f"docker, sha256:0123, {expected}"
+    unknown = replace(there, container=replace(there.container, image_digest=None))
+    assert dict(lines(unknown))["container"] == f"docker, {expected}"
 
 
 def test_what_is_missing_or_wrong_is_said() -> None:

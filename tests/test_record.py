@@ -159,6 +159,43 @@ def test_a_missing_file_is_named(folder: Path, missing: str) -> None:
         read(folder)
 
 
+IMAGE = {
+    "variant": "cpu",
+    "base": "python:3.11.7",
+    "base_digest": None,
+    "lock": "requirements.lock",
+    "lock_sha256": "ab",
+    "version": "0.1.0",
+    "revision": None,
+    "contents": "sha256:cd",
+}
+
+
+def test_a_record_from_before_images_were_described_is_read(folder: Path) -> None:
+    def forget(document: dict[str, Any]) -> None:
+        del document["environment"]["container"]["image"]
+
+    before = read(folder).record
+    rewritten(folder, forget)
+    assert b"lock_sha256" not in (folder / "record.json").read_bytes()
+    assert read(folder).record == msgspec.structs.replace(
+        before,
+        environment=msgspec.structs.replace(
+            before.environment, container=msgspec.structs.replace(before.environment.container, image=None)
+        ),
+    )
+
+
+def test_a_record_says_of_which_image_it_is(folder: Path) -> None:
+    rewritten(folder, lambda document: document["environment"]["container"].update(image=IMAGE))
+    image = read(folder).record.environment.container.image
+    assert msgspec.to_builtins(image) == IMAGE
+    jsonschema.validate(json.loads((folder / "record.json").read_text()), json.loads(SCHEMA.read_text()))
+    rewritten(folder, lambda document: document["environment"]["container"].update(image=IMAGE | {"tag": "latest"}))
+    with pytest.raises(RecordError, match=r"unknown field `tag` - at `\$\.environment\.container\.image`"):
+        read(folder)
+
+
 def test_the_schema_in_the_docs_is_the_schema() -> None:
     expected = json.dumps(json_schema(), indent=2) + "\n"
     assert SCHEMA.read_text() == expected, (

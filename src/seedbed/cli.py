@@ -42,13 +42,16 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 
-def main() -> None:
-    """Run the command, and turn what Seedbed refuses into one line and exit status 2."""
+def main(name: str | None = None) -> None:
+    """Run the command, and turn what Seedbed refuses into one line and exit status 2.
+
+    `name` is what its usage calls it, where that cannot be seen from how Python was started.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what it cannot show is written as an escape
     try:
-        app()
+        app(prog_name=name)
     except (SeedbedError, OSError) as error:
         print(f"seedbed: {error}", file=sys.stderr)
         sys.exit(EXIT_UNREADABLE)

@@ -1,6 +1,7 @@
 """The first thing that a container of the image runs: `seedbed`, or whatever program is named instead."""
 
 import os
+import signal
 import sys
 
 NOT_FOUND = 127
@@ -14,8 +15,7 @@ def main() -> None:
 
     arguments = sys.argv[1:]
     if not arguments or arguments[0].startswith("-") or arguments[0] in commands():
-        sys.argv[0] = "seedbed"
-        cli.main()
+        cli.main("seedbed")
     else:
         execute(arguments)
 
@@ -30,6 +30,8 @@ def commands() -> list[str]:
 
 def execute(arguments: list[str]) -> None:
     """Become another program; where there is none, say so and exit as a shell would."""
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python: it would be by what comes in its place, too
+        signal.signal(ignored, signal.SIG_DFL)
     try:
         os.execvp(arguments[0], arguments)  # noqa: S606  (no shell is what we want)
     except FileNotFoundError:

@@ -87,7 +87,7 @@ def source_digest(name: str) -> str | None:
     """
     module, _ = check_name(name)
     before = sys.path[:]
-    sys.path[:] = ["", *before, "src"]
+    sys.path[:] = ["", *before, str(Path("src").resolve())]
     try:
         spec = find_spec(module)
         return sha256(Path(spec.origin).read_bytes()).hexdigest() if spec and spec.origin else None

@@ -9,7 +9,7 @@ from typing import Any
 from seedbed.determinism import deterministic
 from seedbed.doctor.finding import Finding, broken, note, ok
 from seedbed.doctor.start import is_late
-from seedbed.environment import Environment, Gpu
+from seedbed.environment import Environment, Gpu, old_driver
 from seedbed.environment.machine import DRIVERS, leading, needed_driver
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -27,8 +27,7 @@ def gpu(here: Environment, no_cuda: str | None) -> Finding:
             return ok("gpu", f"none, and {no_cuda}")
         return note("gpu", f"{_name(here.gpus[0])} is here, but {no_cuda}", "to use it, install a CUDA build of torch")
     build = f"torch {here.torch.version} (CUDA {here.torch.cuda})"
-    old = needed_driver(here.torch.cuda, here.gpus[0].driver) if here.gpus else None
-    if no_cuda and not old:
+    if no_cuda and no_cuda != old_driver(here.torch, here.gpus):
         do = "unset CUDA_VISIBLE_DEVICES" if here.gpus else "make nvidia-smi list one (in a container: --gpus all)"
         return note("gpu", f"{build} could use one, but {no_cuda}", f"to use one, {do}")
     return _usable(here.gpus, here.torch.cuda, build, started=_has_started())

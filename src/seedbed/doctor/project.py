@@ -67,10 +67,11 @@ def _built(image: Image) -> Finding:
     if image.revision is None:
         do = 'build it with --build-arg REVISION="$(git rev-parse HEAD)"; `nox -s image` does'
         return note("source", "no git repository, and the image does not say of which commit it is", do)
+    said = f"the image is of commit {image.revision.removesuffix('-dirty')[:12]}"
     if image.revision.endswith("-dirty"):
-        said = f"the image is of commit {image.revision[:12]}, and changes that are in no commit"
-        return note("source", said, "commit them, and build it again, before a run counts")
-    return ok("source", f"the image is of commit {image.revision[:12]}")
+        do = "commit them, and build it again, before a run counts"
+        return note("source", f"{said}, and changes that are in no commit", do)
+    return ok("source", said)
 
 
 def container(here: Environment) -> Finding:

@@ -5,7 +5,7 @@ from seedbed.environment.machine import Container, Cpu, Gpu, System, read_contai
 from seedbed.environment.process import VARIABLES, InForce, in_force, read_variables
 from seedbed.environment.software import Lock, Python, Source
 from seedbed.environment.text import describe, lines
-from seedbed.environment.whole import Environment, difference, no_cuda, read
+from seedbed.environment.whole import Environment, difference, no_cuda, old_driver, read
 
 __all__ = [
     "VARIABLES",
@@ -27,6 +27,7 @@ __all__ = [
     "lines",
     "no_cuda",
     "numpy_features",
+    "old_driver",
     "read",
     "read_container",
     "read_variables",

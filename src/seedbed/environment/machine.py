@@ -100,12 +100,14 @@ def read_system() -> System:
 
 def read_container(root: Path = Path("/")) -> Container:
     """Read what container this is, by the marks that each kind leaves in the file system whose root is `root`."""
+    image = read_image(root)
     kind = next((kind for mark, kind in _MARKERS.items() if (root / mark).exists()), None)
     if kind is None:
-        # systemd-nspawn and LXC set `container`; Kubernetes names its service in every container that it starts.
-        kind = "other" if {"container", "KUBERNETES_SERVICE_HOST"} & os.environ.keys() else "none"
-    digest = os.environ.get(IMAGE_DIGEST_VARIABLE) or None
-    return Container(kind=kind, image_digest=digest, image=read_image(root))
+        # systemd-nspawn and LXC set `container`; Kubernetes names its service in every container that it starts; and
+        # whoever unpacks an image and starts it by other means leaves no mark at all.
+        known = image is not None or {"container", "KUBERNETES_SERVICE_HOST"} & os.environ.keys()
+        kind = "other" if known else "none"
+    return Container(kind=kind, image_digest=os.environ.get(IMAGE_DIGEST_VARIABLE) or None, image=image)
 
 
 def read_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:

@@ -55,8 +55,10 @@ def _image(image: Image | None) -> str | None:
     if image is None:
         return None
     base = f"{image.base}{f'@{image.base_digest}' if image.base_digest else ''}"
+    commit, dirty, _ = (image.revision or "").partition("-dirty")
+    revision = f"commit {commit[:12]}{dirty}" if image.revision else "no known commit"
     contents = image.contents.removeprefix("sha256:")[:12]
-    return f"{image.variant} image of {image.revision or 'no known commit'} on {base}, contents {contents}"
+    return f"{image.variant} image of {revision} on {base}, contents {contents}"
 
 
 def _python(python: Python) -> str:

@@ -1,6 +1,7 @@
 """The whole of it: one environment, read at once, and the difference of two."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -113,9 +114,21 @@ def no_cuda() -> str | None:
         return "there is no NVIDIA GPU, or no driver for it"
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None and visible.strip() in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU"
-    if needed := needed_driver(torch.cuda, gpus[0].driver):
-        return f"driver {gpus[0].driver}, but torch {torch.version} (CUDA {torch.cuda}) needs {needed} or newer"
-    return None
+    return None if _cuda_has_started() else old_driver(torch, gpus)
+
+
+def old_driver(torch: TorchBuild, gpus: tuple[Gpu, ...]) -> str | None:
+    """Say that the driver is too old for torch's version of CUDA; None where it will do, or nobody knows."""
+    needed = needed_driver(torch.cuda, gpus[0].driver) if torch.cuda and gpus else None
+    if needed is None:
+        return None
+    return f"driver {gpus[0].driver}, but torch {torch.version} (CUDA {torch.cuda}) needs {needed} or newer"
+
+
+def _cuda_has_started() -> bool:
+    # Which proves the driver, whatever the table says: the package cuda-compat lets an older one serve.
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized()
 
 
 def difference(a: Environment, b: Environment) -> Difference:

@@ -41,7 +41,7 @@ def read_image(root: Path = Path("/")) -> Image | None:
     path = root / FOLDER / NAME
     try:
         return msgspec.json.decode(path.read_bytes(), type=Image)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected what the build wrote, found: {error}: build the image again") from None

@@ -44,10 +44,10 @@ class Partial:
             RecordError: where `out` or an unfinished check for it exists, or the folder cannot be written.
         """
         folder = _folder(out)
-        for existing, advice in ((out, "choose another --out"), (folder, "finish it with --resume, or remove it")):
-            if existing.exists():
-                raise RecordError(f"{existing} exists already, and nothing is overwritten: {advice}")
         try:
+            for existing, advice in ((out, "choose another --out"), (folder, "finish it with --resume, or remove it")):
+                if existing.exists():
+                    raise RecordError(f"{existing} exists already, and nothing is overwritten: {advice}")
             folder.mkdir(parents=True)
         except OSError as error:
             raise RecordError(f"cannot write {folder}: {error.strerror}{_cure(folder)}") from None
@@ -127,7 +127,8 @@ def _folder(out: Path) -> Path:
 
 def _cure(folder: Path) -> str:
     """What to do about a folder that cannot be made: who may write where it should be, and how to become them."""
-    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    # Unlike `Path.exists`, this is False too of what lies in a folder that may not be searched.
+    there = next(parent for parent in folder.absolute().parents if os.path.exists(parent))  # noqa: PTH110
     if os.access(there, os.W_OK) or not hasattr(os, "getuid"):
         return ""
     said = f"; this is user {os.getuid()}, and {there} belongs to user {there.stat().st_uid}: "
