@@ -285,6 +285,19 @@ def test_the_commit_of_an_image(here: Environment, revision: str | None, expecte
     assert line(found) == ("ok", "commit fedcba987654, nothing changed", "")
 
 
+def test_a_folder_that_is_mounted_into_an_image_is_not_of_its_commit(
+    here: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.path.ismount", lambda path: path == Path.cwd())
+    there = replace(here, source=None, container=Container(kind="docker", image_digest=None, image=IMAGE))
+    status, found, do = line(project.source(there))
+    assert (status, found) == (
+        "note",
+        "this folder is mounted from outside, and the image has no git to say its commit",
+    )
+    assert "sha256" in do
+
+
 @pytest.mark.parametrize(
     ("container", "expected"),
     [

@@ -1,5 +1,6 @@
 """The environments: what is installed, from where, and when again. Nothing here touches the network."""
 
+import hashlib
 import re
 import zipfile
 from pathlib import Path
@@ -11,6 +12,8 @@ import noxfile
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import seedbed
 
 ROOT = Path(noxfile.__file__).parent
 LOCKS = (noxfile.CPU_LOCK, noxfile.CUDA_LOCK)
@@ -434,3 +437,94 @@ def test_no_gpu_believes_a_device_file(tmp_path: Path, monkeypatch: pytest.Monke
     assert noxfile.no_gpu(tmp_path)
     (tmp_path / "nvidia0").touch()
     assert noxfile.no_gpu(tmp_path) is None
+
+
+# The image
+
+
+def answering(*names: str) -> Any:
+    """What `subprocess.run` is where only these engines answer."""
+
+    def run(command: list[str], **_: Any) -> MagicMock:
+        return MagicMock(returncode=0 if command[0] in names else 1, stdout="")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("named", "answer", "expected"),
+    [(None, ["docker", "podman"], "docker"), (None, ["podman"], "podman"), ("mine", ["docker", "mine"], "mine")],
+)
+def test_the_engine_is_the_first_that_answers(
+    monkeypatch: pytest.MonkeyPatch, named: str | None, answer: list[str], expected: str
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr("subprocess.run", answering(*answer))
+    assert noxfile.find_engine(named) == (expected, None)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_without_an_engine_the_image_is_skipped(
+    monkeypatch: pytest.MonkeyPatch, session: MagicMock, there: bool
+) -> None:
+    monkeypatch.delenv("DOCKER", raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: name if there else None)
+    monkeypatch.setattr("subprocess.run", answering())
+    with pytest.raises(StoppedError, match=r"no container engine answers \(docker and podman\): install Docker"):
+        noxfile.build_and_try(session, "cpu")
+
+
+def test_pips_settings_in_a_build_are_addresses_only() -> None:
+    settings = {
+        "index-url": "https://mirror.example/simple",
+        "extra-index-url": "file:///wheels https://other.example/simple",
+        "find-links": "/wheels",
+        "trusted-host": "mirror.example",
+    }
+    assert noxfile.pip_conf(settings).splitlines() == [
+        "[global]",
+        "index-url = https://mirror.example/simple",
+        "extra-index-url = https://other.example/simple",
+        "trusted-host = mirror.example",
+    ]
+    assert noxfile.pip_conf({"find-links": "/wheels"}) == "[global]\n"
+
+
+def test_a_build_says_what_the_image_cannot_know_and_arguments_win(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(noxfile, "pip_settings", lambda _: {"cert": "ca.pem"})
+    monkeypatch.setattr(noxfile, "revision", lambda: "0123-dirty")
+    monkeypatch.setattr(noxfile, "git", lambda *words: "1795500000" if words[0] == "log" else "")
+    monkeypatch.setenv(noxfile.INDEX_VARIABLE, "https://mirror.example/torch")
+    command = noxfile.build_command("podman", "cuda", tmp_path, ["--build-arg=REVISION=mine"])
+    assert command[:2] == ["podman", "build"]
+    assert command[-1] == "--build-arg=REVISION=mine"
+    digest = hashlib.sha256((ROOT / noxfile.CUDA_LOCK).read_bytes()).hexdigest()
+    assert set(command[2:-1]) == {
+        "--build-arg=VARIANT=cuda",
+        "--build-arg=REVISION=0123-dirty",
+        "--build-arg=SOURCE_DATE_EPOCH=1795500000",
+        f"--build-arg=LOCK_SHA256={digest}",
+        "--build-arg=TORCH_INDEX=https://mirror.example/torch",
+        f"--secret=id=pip,src={tmp_path / 'pip.conf'}",
+        "--secret=id=ca,src=ca.pem",
+    }
+
+
+def test_twice_is_two_builds_without_cache_and_a_comparison(session: MagicMock, tmp_path: Path) -> None:
+    noxfile.build_twice(session, "docker", ["docker", "build"], tmp_path)
+    built = [each.args for each in session.run_install.call_args_list]
+    assert built == [("docker", "build", "--no-cache", f"--tag=seedbed-twice:{name}", ".") for name in ("one", "two")]
+    compared = ("python", "-m", "seedbed.image", "compare", str(tmp_path / "one.tar"), str(tmp_path / "two.tar"))
+    assert compared in [each.args for each in session.run.call_args_list]
+
+
+def test_the_dockerfile_has_the_projects_own_versions() -> None:
+    dockerfile = read("Dockerfile")
+    (base,) = re.findall(r"^ARG BASE=(\S+)", dockerfile, re.MULTILINE)
+    assert base == f"docker.io/library/python:{noxfile.PYTHON}-slim-bookworm"
+    assert set(re.findall(r"^ARG VERSION=(\S+)", dockerfile, re.MULTILINE)) == {seedbed.__version__}
+    (digest,) = re.findall(r"^ARG BASE_DIGEST=(\S+)", dockerfile, re.MULTILINE)
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", digest)
+    assert f"PYTHONHASHSEED={seedbed.DEFAULT_SEED}" in dockerfile

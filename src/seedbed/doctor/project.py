@@ -1,6 +1,8 @@
 """The project: its interpreter, its lock, its commit, and the container around it."""
 
+import os
 import re
+from pathlib import Path
 
 from seedbed.doctor.finding import Finding, broken, note, ok
 from seedbed.environment import Environment, Lock
@@ -50,7 +52,7 @@ def source(here: Environment) -> Finding:
     """The project's commit. A container's image is built from one, and seldom has git."""
     if here.source is None:
         if here.container.image is not None:
-            return _built(here.container.image)
+            return _mounted() if os.path.ismount(Path.cwd()) else _built(here.container.image)
         if here.container.kind != "none":
             return ok("source", "no git repository: the image says which code this is")
         return note("source", "no git repository here", "git init, and commit: nothing says which code ran")
@@ -60,6 +62,12 @@ def source(here: Environment) -> Finding:
     if not here.source.clean:
         return note("source", f"commit {commit}, and changes that are in no commit", "commit them before a run counts")
     return ok("source", f"commit {commit}, nothing changed")
+
+
+def _mounted() -> Finding:
+    """A folder of the user's own in an image: the image's commit is not that folder's, and there is no git to ask."""
+    do = "note its commit beside the record, which has the sha256 of each experiment's file"
+    return note("source", "this folder is mounted from outside, and the image has no git to say its commit", do)
 
 
 def _built(image: Image) -> Finding:
