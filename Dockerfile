@@ -44,8 +44,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # of folders, which a copy of /opt/seedbed to its place makes anew.
 ENV PYTHONPYCACHEPREFIX=/opt/seedbed/bytecode PYTHONHASHSEED=0
 RUN site=$(echo "$PWD"/venv/lib/python3.*/site-packages) && \
-    rm -r "$site"/torch/include "$site"/torch/test "$site"/*.dist-info/sboms "$site"/virtualenv/seed/wheels/embed/*.whl && \
-    rm "$site"/torch/lib/*_test.so "$site"/numpy/_core/_simd.*.so "$site"/distlib/*.exe && \
+    rm -rf "$site"/torch/include "$site"/torch/test "$site"/*.dist-info/sboms "$site"/virtualenv/seed/wheels/embed/*.whl && \
+    rm -f "$site"/torch/lib/*_test.so "$site"/numpy/_core/_simd.*.so "$site"/distlib/*.exe && \
     find "$site"/torch/bin -type f ! -name torch_shm_manager -delete && \
     find "$site"/networkx "$site"/numpy "$site"/scipy "$site"/sklearn "$site"/sympy -type f -path '*/tests/*' \
       ! -name _natype.py -delete && \
