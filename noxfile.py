@@ -99,7 +99,7 @@ def image(session: nox.Session) -> None:
 
 @nox.session(default=False, name="image(cuda)")
 def image_cuda(session: nox.Session) -> None:
-    """The same of the CUDA image (6 GB), as far as it goes without a GPU."""
+    """The same of the CUDA image (5 GB), as far as it goes without a GPU."""
     build_and_try(session, "cuda")
 
 
