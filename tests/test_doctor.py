@@ -280,7 +280,7 @@ def test_the_commit(here: Environment, source: Source | None, kind: Any, expecte
 def test_the_commit_of_an_image(
     here: Environment, monkeypatch: pytest.MonkeyPatch, revision: str | None, expected: tuple[str, str, str]
 ) -> None:
-    monkeypatch.setattr("os.path.ismount", lambda path: False)  # these tests run in an image too, from a folder mounted
+    monkeypatch.setattr("os.path.ismount", lambda _: False)  # these tests run in an image too, from a folder mounted
     container = Container(kind="docker", image_digest=None, image=replace(IMAGE, revision=revision))
     assert line(project.source(replace(here, source=None, container=container))) == expected
     mounted = Source(commit="fedcba9876543210", clean=True)
