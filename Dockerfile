@@ -27,9 +27,10 @@ RUN case "$VARIANT" in \
 # Where torch's CPU wheel is; PyPI has none. Certificates and pip's settings (an index, a password) come as secrets, proxies
 # as Docker's own build arguments: nothing of them stays.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=ca,target=/run/secrets/ca.crt \
     --mount=type=secret,id=pip,target=/etc/pip.conf \
+    export PIP_CACHE_DIR=/var/cache/pip; \
     if [ -e /run/secrets/ca.crt ]; then export PIP_CERT=/run/secrets/ca.crt; fi; \
     if [ "$VARIANT" = cpu ]; then set -- --extra-index-url "$TORCH_INDEX"; fi; \
     python3 -m venv --without-pip venv; \

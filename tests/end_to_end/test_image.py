@@ -79,8 +79,12 @@ def an_experiment() -> str:
 def test_the_doctor_finds_nothing_to_do() -> None:
     done = start("doctor", "--json", options=BARE)
     findings = json.loads(done.stdout)
-    dirty = {"source"} if labels()["org.opencontainers.image.revision"].endswith("-dirty") else set()
-    assert {finding["name"] for finding in findings if finding["status"] != "ok"} == dirty, done.stdout
+    known = set()
+    if labels()["org.opencontainers.image.revision"].endswith("-dirty"):
+        known.add("source")
+    if labels()["seedbed.variant"] == "cuda":
+        known.add("gpu")  # which is not handed in here: a note
+    assert {finding["name"] for finding in findings if finding["status"] != "ok"} == known, done.stdout
     assert done.returncode == 0
 
 
@@ -218,7 +222,7 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], status: int, said: st
 
 
 def test_nothing_of_the_build_is_left() -> None:
-    left = start("sh", "-c", "ls -A /root/.cache /build /run/secrets /etc/pip.conf /tmp", options=BARE)
+    left = start("sh", "-c", "ls -A /var/cache/pip /build /tree /project /run/secrets /etc/pip.conf /tmp", options=BARE)
     assert left.stdout.split() == ["/tmp:"]  # noqa: S108
     config = json.loads(engine("image", "inspect", "--format={{json .Config}}", IMAGE).stdout)
     assert [variable for variable in config["Env"] if "PIP_" in variable or "://" in variable] == []
