@@ -204,10 +204,6 @@ def test_no_image_of_seedbed_s_says_nothing(tmp_path: Path) -> None:
     assert read_image(tmp_path) is None
 
 
-def test_this_machine_s_own_root_is_the_default(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-    assert read_image() == read_image(Path("/"))
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -257,7 +257,7 @@ def test_every_member_is_read_as_it_was_written(
 ) -> None:
     written = tar((member(f"x{name}", data) for name, data in content.items()), form)
     path = tmp_path_factory.mktemp("image") / "1"
-    image = archive.read_image((oci if packed else docker)(path, [written]))
+    image = archive.read_archive((oci if packed else docker)(path, [written]))
     files = difference._read((image, image.layers[0]))
     found = [(entry.size, entry.content) for entry in files.values()]
     assert found == [(len(data), sha256(data).digest()) for data in content.values()]

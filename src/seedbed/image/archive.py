@@ -265,7 +265,7 @@ def _sha256(file: File) -> str:
     return digest.hexdigest()
 
 
-def read_image(path: Path) -> SavedImage:
+def read_archive(path: Path) -> SavedImage:
     """Read the one image of an archive, and check all of its digests.
 
     Raises:

@@ -18,7 +18,7 @@ from pathlib import Path
 from stat import filemode
 from typing import Any, NamedTuple, TypeVar
 
-from seedbed.image.archive import DAMAGE, ArchiveError, File, Layer, SavedImage, members, read_image
+from seedbed.image.archive import DAMAGE, ArchiveError, File, Layer, SavedImage, members, read_archive
 
 LINES = 50
 """How many files are named, of all layers together; each layer that differs has an equal share."""
@@ -66,7 +66,7 @@ def compare_archives(one: Path, two: Path, *, lines: int = LINES) -> int:
         on stderr, where one of the archives cannot be read.
     """
     try:
-        first, second = _both(read_image, (one, two))
+        first, second = _both(read_archive, (one, two))
         status, report = _compare(first, second, lines)
     except ArchiveError as error:
         print(error, file=sys.stderr)
