@@ -512,6 +512,21 @@ def test_a_build_says_what_the_image_cannot_know_and_arguments_win(
     }
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://forge.example/us/it.git", "https://forge.example/us/it.git"),
+        ("https://me:secret@forge.example/us/it.git", "https://forge.example/us/it.git"),
+        ("ssh://git@forge.example/us/it.git", "ssh://forge.example/us/it.git"),
+        ("/home/me/it", ""),
+        ("file:///home/me/it", ""),
+        ("", ""),
+    ],
+)
+def test_a_label_has_no_password_and_no_folder(url: str, expected: str) -> None:
+    assert noxfile.address(url) == expected
+
+
 def test_twice_is_two_builds_without_cache_and_a_comparison(session: MagicMock, tmp_path: Path) -> None:
     noxfile.build_twice(session, "docker", ["docker", "build"], tmp_path)
     built = [each.args for each in session.run_install.call_args_list]
