@@ -335,7 +335,7 @@ def build_command(engine: str, kind: str, folder: Path, arguments: list[str]) ->
     values = {
         "VARIANT": kind,
         "REVISION": revision(),
-        "SOURCE": address(git("config", "remote.origin.url")),
+        "SOURCE": public_address(git("config", "remote.origin.url")),
         "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct"),
         "LOCK_SHA256": hashlib.sha256(Path(lock).read_bytes()).hexdigest(),
     }
@@ -372,7 +372,7 @@ def git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def address(url: str) -> str:
+def public_address(url: str) -> str:
     """A remote's address as the public may read it: without a password, and nothing where it is a folder."""
     found = re.fullmatch(r"(https?|ssh|git)://(?:[^/@]*@)?(\S+)", url)
     return f"{found[1]}://{found[2]}" if found else ""

@@ -524,7 +524,7 @@ def test_a_build_says_what_the_image_cannot_know_and_arguments_win(
     ],
 )
 def test_a_label_has_no_password_and_no_folder(url: str, expected: str) -> None:
-    assert noxfile.address(url) == expected
+    assert noxfile.public_address(url) == expected
 
 
 def test_twice_is_two_builds_without_cache_and_a_comparison(session: MagicMock, tmp_path: Path) -> None:
