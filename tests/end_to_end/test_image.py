@@ -129,7 +129,7 @@ def test_the_same_bits_inside_and_outside(records: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     variables = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "1337", "TORCHINDUCTOR_DETERMINISTIC": "1"}
     outside = tmp_path / "outside"
-    command = [shutil.which("python") or "python", "-m", "seedbed", *arguments, "--out", str(outside)]
+    command = [sys.executable, "-m", "seedbed", *arguments, "--out", str(outside)]
     subprocess.run(command, env={**os.environ, **variables}, cwd=ROOT, check=True, capture_output=True, timeout=600)
     matches = compare_records(read(only(records)), read(outside), settings(ROOT / "pyproject.toml").promises)
     assert {match.comparison.relation if match.comparison else None for match in matches} == {Relation.IDENTICAL}
@@ -303,8 +303,11 @@ def layers(image: str) -> list[str]:
     return found
 
 
-SLOW = ("end_to_end", "test_pytest_plugin.py", "test_rerun.py", "test_hashseed.py", "test_traps.py", "test_noxfile.py")
-"""Tests of processes, more than of what is installed: they take six minutes, and need an engine, a network or git."""
+SLOW = (
+    *("end_to_end", "test_pytest_plugin.py", "test_rerun.py", "test_hashseed.py", "test_traps.py"),
+    *("test_noxfile.py", "test_sessions_*.py", "test_scaffold_*.py", "test_cli_scaffold.py"),
+)
+"""Tests of processes, more than of what is installed: they take minutes, and need an engine, a network or git."""
 
 
 def test_the_tests_pass_inside(checkout: Path) -> None:
@@ -318,7 +321,7 @@ def test_the_tests_pass_inside(checkout: Path) -> None:
         "--numprocesses=2",
         "-p",
         "no:cacheprovider",
-        *(f"--ignore=tests/{name}" for name in SLOW),
+        *(f"--ignore-glob=*/tests/{name}" for name in SLOW),
     )
     done = start("python", "-m", "pytest", *options, options=(f"--volume={checkout}:/study",))
     assert done.returncode == 0, done.stdout[-5000:]
