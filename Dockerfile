@@ -65,6 +65,9 @@ RUN site=$(echo "$PWD"/venv/lib/python3.*/site-packages) && \
 FROM dependencies AS project
 COPY pyproject.toml README.md LICENSE /build/
 COPY src /build/src
+COPY copier.yml /build/
+COPY templates /build/templates
+COPY ["{{cookiecutter.project_slug}}", "/build/{{cookiecutter.project_slug}}"]
 ARG SOURCE_DATE_EPOCH=315532800
 RUN python3 -m pip --python venv/bin/python install --disable-pip-version-check --root-user-action=ignore --no-compile \
       --no-index --no-deps --no-build-isolation --prefix=/project/opt/seedbed/venv /build && \
@@ -76,8 +79,8 @@ RUN python3 -m pip --python venv/bin/python install --disable-pip-version-check 
     echo 'seedbed:x:1000:1000:Seedbed:/tmp:/bin/bash' >> /project/etc/passwd && \
     echo 'seedbed:x:1000:' >> /project/etc/group && \
     cp -a /project/. / && \
-    PYTHONPYCACHEPREFIX=/project/opt/seedbed/bytecode python3 -m compileall -q --invalidation-mode unchecked-hash \
-      "$(echo "$PWD"/venv/lib/python3.*/site-packages/seedbed)"
+    PYTHONPYCACHEPREFIX=/project/opt/seedbed/bytecode python3 -m compileall -q -x scaffold/template --invalidation-mode \
+      unchecked-hash "$(echo "$PWD"/venv/lib/python3.*/site-packages/seedbed)"
 ARG BASE
 ARG BASE_DIGEST
 ARG REVISION=

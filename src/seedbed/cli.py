@@ -40,6 +40,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+Question = Annotated[str | None, typer.Option(show_default=False)]
 
 
 def main(name: str | None = None) -> None:
@@ -191,7 +192,7 @@ def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> i
         broken |= any(match.kept is False for match in matches)
     print(f"record: {folder}", file=sys.stderr)
     if is_lost(folder):
-        keep = 'start it with -v "$PWD/records:/records" to keep what is written there'
+        keep = f'start it with -v "$PWD/records:{RECORDS.resolve()}" to keep what is written there'
         print(f"seedbed: that is in the container, and goes with it: {keep}", file=sys.stderr)
     return EXIT_BROKEN if broken else 0
 
@@ -266,6 +267,51 @@ def show(
         print(report.markdown(found), report.markdown(found, detail=True), sep="\n", end="")
     else:
         _print_report(found)
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the project.")],
+    project_name: Question = None,
+    package_name: Question = None,
+    description: Question = None,
+    author: Question = None,
+    orcid: Question = None,
+    license: Question = None,  # noqa: A002  (what everybody calls it)
+    device: Question = None,
+    example: Question = None,
+    defaults: Annotated[bool, typer.Option("--defaults", help="Ask nothing: take the defaults.")] = False,
+) -> None:
+    """Start a project in which reproducibility already works; what is not given is asked."""
+    from seedbed.scaffold.project import create
+
+    questions = ("project_name", "package_name", "description", "author", "orcid", "license", "device", "example")
+    given = (project_name, package_name, description, author, orcid, license, device, example)
+    answers = {name: answer for name, answer in zip(questions, given, strict=True) if answer is not None}
+    try:
+        reason = create(folder, answers, defaults=defaults)
+    except KeyboardInterrupt:
+        print("seedbed: interrupted; nothing was made", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if reason:
+        print(f"seedbed: no first commit was made: {reason}", file=sys.stderr)
+    print(f"{folder} is there. In it: python -m pip install nox && nox -s tests")
+
+
+@app.command()
+def update(folder: Annotated[Path, typer.Argument(help="A project that Seedbed made.")] = Path()) -> None:
+    """Bring a project up to the newer template: exit status 1 where that conflicts with what was changed in it."""
+    from seedbed.scaffold.update import is_changed
+    from seedbed.scaffold.update import update as bring_up
+
+    conflicts = bring_up(folder)
+    if not is_changed(folder):
+        print("seedbed: it is up to date already; nothing was changed", file=sys.stderr)
+        return
+    for name in conflicts:
+        print(f"conflict: {name}")
+    print("seedbed: see `git diff HEAD`; then `nox -s lock`, `nox -s tests`, and commit", file=sys.stderr)
+    raise typer.Exit(EXIT_BROKEN if conflicts else 0)
 
 
 @app.command()

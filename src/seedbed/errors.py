@@ -29,6 +29,10 @@ class ConfigError(SeedbedError):
     """A setting (an option, a level, a condition, a promise, `pyproject.toml`) that means nothing."""
 
 
+class ScaffoldError(SeedbedError):
+    """A project that cannot be made, or cannot be brought up to date."""
+
+
 class RecordError(SeedbedError):
     """A record that cannot be read or written: the file, the place in it, and what was expected."""
 

@@ -1,0 +1,145 @@
+"""An older project, brought up to the template of the Seedbed that runs."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from seedbed.errors import ScaffoldError
+from seedbed.scaffold.git import git
+from seedbed.scaffold.project import MISSING, render, scratch
+from seedbed.scaffold.wheel import Wheel, installed
+
+ANSWERS = ".copier-answers.yml"
+OWN = ("src", "tests", "records")
+"""The researcher's, whatever a newer template has there; `_skip_if_exists` in copier.yml says the same to copier."""
+
+
+def update(folder: Path) -> list[str]:
+    """Bring the project in `folder` up to date: what changed from its template to the newer one is merged into it.
+
+    The older template is in the wheel that the project has in ``vendor/``, the newer one in the Seedbed that runs. A
+    project that copier made from a repository is left to copier, which finds both there.
+
+    Returns
+    -------
+    list of str
+        The files with conflicts, which are shown in them as git does it.
+
+    Raises
+    ------
+    ScaffoldError
+        If the project is none of Seedbed's, is newer than this Seedbed, or has changes that are not committed.
+    """
+    check_repository(folder)
+    answers = read_answers(folder / ANSWERS)
+    if "_src_path" in answers:
+        update_by_copier(folder)
+    else:
+        merge(folder, vendored(folder), installed(), answers)
+    return conflicts(folder)
+
+
+def conflicts(folder: Path) -> list[str]:
+    """The files that git could not merge."""
+    return git(folder, "diff", "--name-only", "--diff-filter=U").splitlines()
+
+
+def is_changed(folder: Path) -> bool:
+    """Whether there is anything to commit."""
+    return bool(git(folder, "status", "--porcelain"))
+
+
+def check_repository(folder: Path) -> None:
+    """Refuse a folder where git could not show, or undo, what an update does."""
+    if not (folder / ANSWERS).exists():
+        raise ScaffoldError(f"{folder} is no project that Seedbed made: it has no {ANSWERS}")
+    top = git(folder, "rev-parse", "--show-toplevel", check=False)
+    if not top or not Path(top).samefile(folder):
+        raise ScaffoldError(
+            f"{folder} is not the top of a git repository, by which an update can be seen and undone: `git init`"
+        )
+    if is_changed(folder):
+        raise ScaffoldError(
+            f"{folder} has changes that are not committed: commit them, so that the update can be undone"
+        )
+
+
+def read_answers(path: Path) -> dict[str, str]:
+    """Read what a project was made from."""
+    try:
+        import yaml
+    except ImportError:
+        raise ScaffoldError(MISSING) from None
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ScaffoldError(f"{path} cannot be read: {error}") from None
+    if not isinstance(found, dict) or not all(isinstance(part, str) for item in found.items() for part in item):
+        raise ScaffoldError(f"{path} has to be a list of questions and answers, all of them texts")
+    return found
+
+
+def vendored(folder: Path) -> Wheel:
+    """Read the wheel of the Seedbed that made the project, or last brought it up to date."""
+    found = sorted(folder.glob("vendor/seedbed-*.whl"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ScaffoldError(
+            f"{folder / 'vendor'} has to have one wheel of Seedbed, from which to update; found: {names}"
+        )
+    return Wheel(found[0].name, found[0].read_bytes())
+
+
+def merge(folder: Path, old: Wheel, new: Wheel, answers: Mapping[str, str]) -> None:
+    """Merge into the project what changed from the template of `old` to that of `new`."""
+    if version(new) < version(old):
+        raise ScaffoldError(f"the project is of {old.name}, and this Seedbed is older: {new.name}; install a newer one")
+    repository = git(folder, "rev-parse", "--absolute-git-dir")
+    parent = ""
+    with scratch() as work:
+        for wheel, name in ((old, "old"), (new, "new")):
+            rendered = work / name / folder.resolve().name  # an answer that is missing has its default from the name
+            render(wheel, rendered, answers, defaults=True)
+            for own in OWN:
+                shutil.rmtree(rendered / own, ignore_errors=True)
+            parent = commit(repository, rendered, work / f"{name}.index", parent)
+    try:
+        git(folder, "cherry-pick", "--no-commit", parent)
+    except ScaffoldError:
+        if not conflicts(folder):  # where there are, they are the reason
+            raise
+
+
+def version(wheel: Wheel) -> tuple[int, ...]:
+    """The version of a wheel."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    try:
+        return parse_wheel_filename(wheel.name)[1].release
+    except InvalidWheelFilename as error:
+        raise ScaffoldError(f"vendor/{wheel.name} is no wheel of Seedbed: {error}") from None
+
+
+def commit(repository: str, folder: Path, index: Path, parent: str) -> str:
+    """Write what is in `folder` as a commit that is on no branch, and return its name."""
+    environ = {"GIT_DIR": repository, "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
+    who = {f"GIT_{role}_{part}": "seedbed" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    git(folder, "add", "--all", "--force", environ=environ)
+    tree = git(folder, "write-tree", environ=environ)
+    parents = ["-p", parent] if parent else []
+    return git(folder, "commit-tree", tree, *parents, "-m", "The template", environ={**environ, **who})
+
+
+def update_by_copier(folder: Path) -> None:
+    """Let copier update a project that it made from a repository."""
+    try:
+        import copier
+        from copier.errors import CopierError
+    except ImportError:
+        raise ScaffoldError(MISSING) from None
+    try:
+        copier.run_update(folder, defaults=True, overwrite=True, quiet=True, settings=copier.Settings())
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None
+    except (ValueError, CopierError) as error:
+        raise ScaffoldError(f"{folder}: {error}") from None

@@ -1,0 +1,1 @@
+{% include ["examples/" ~ cookiecutter.example ~ "/experiment.py", "templates/" ~ "examples/" ~ cookiecutter.example ~ "/experiment.py"] -%}

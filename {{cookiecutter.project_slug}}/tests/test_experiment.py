@@ -1,0 +1,1 @@
+{% include ["examples/" ~ cookiecutter.example ~ "/test_experiment.py", "templates/" ~ "examples/" ~ cookiecutter.example ~ "/test_experiment.py"] -%}
