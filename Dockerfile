@@ -39,16 +39,17 @@ RUN --mount=type=cache,target=/var/cache/pip \
       echo "seedbed: $(ls requirements*.lock) could not be installed exactly as it says: pip's reason is above" >&2; exit 1; \
     fi
 
-# Out goes what no run needs: tests (numpy.testing imports one file of its own), and sources for compilers and type checkers,
-# which are not here. Bytecode is kept, of what a run imports, as imports take twice as long without; it bears no dates. Every
+# Out goes what no run needs: tests (numpy.testing imports one file of its own), sources for compilers and type checkers,
+# which are not here, and what asks the questions of `seedbed new`, which is for outside. Bytecode is kept, of what a run imports, as imports take twice as long without; it bears no dates. Every
 # file is of 1980, the first year that zip knows. /tree has it all once more, as links: a copy of /tree to / keeps the dates
 # of folders, which a copy of /opt/seedbed to its place makes anew.
 ENV PYTHONPYCACHEPREFIX=/opt/seedbed/bytecode PYTHONHASHSEED=0
 RUN site=$(echo "$PWD"/venv/lib/python3.*/site-packages) && \
     rm -rf "$site"/torch/include "$site"/torch/test "$site"/*.dist-info/sboms "$site"/virtualenv/seed/wheels/embed/*.whl && \
+    for name in copier plumbum prompt_toolkit questionary wcwidth yaml _yaml joblib/test; do rm -rf "${site:?}/$name"; done && \
     rm -f "$site"/torch/lib/*_test.so "$site"/numpy/_core/_simd.*.so "$site"/distlib/*.exe && \
     find "$site"/torch/bin -type f ! -name torch_shm_manager -delete && \
-    find "$site"/networkx "$site"/numpy "$site"/scipy "$site"/sklearn "$site"/sympy -type f -path '*/tests/*' \
+    find "$site"/jsonschema "$site"/mpmath "$site"/networkx "$site"/numpy "$site"/scipy "$site"/sklearn "$site"/sympy -type f -path '*/tests/*' \
       ! -name _natype.py -delete && \
     find "$site" -type f \( -name '*.h' -o -name '*.a' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.pyi' \) -delete && \
     venv/bin/python -B -c 'import sys, torch._dynamo, torch.distributed, torch.utils.data, scipy.stats, joblib, msgspec, psutil; \

@@ -114,3 +114,34 @@ def test_the_dockerfile_has_the_projects_own_versions() -> None:
     (digest,) = re.findall(r"^ARG BASE_DIGEST=(\S+)", dockerfile, re.MULTILINE)
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", digest)
     assert f"PYTHONHASHSEED={seedbed.DEFAULT_SEED}" in dockerfile
+
+
+# The locks of the project start
+
+
+def test_a_projects_lock_takes_our_hashes_for_the_packages_that_we_have() -> None:
+    ours = "numpy==2.4.6 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via scipy\n"
+    fresh = (
+        "numpy==2.4.6 \\\n    --hash=sha256:aa\n    # via -r requirements.in\ntabulate==0.9 \\\n    --hash=sha256:cc\n"
+    )
+    expected = fresh.replace("sha256:aa\n", "sha256:aa \\\n    --hash=sha256:bb\n")
+    assert noxfile.aligned(fresh, ours) == expected
+    assert noxfile.aligned(fresh, ours.replace("2.4.6", "2.4.5")) == fresh
+
+
+def test_seedbeds_own_pin_is_left_to_be_filled_in() -> None:
+    fresh = (
+        "scipy==1.17 \\\n    --hash=sha256:aa\nseedbed==0.1.0 \\\n    --hash=sha256:0b\n    # via -r requirements.in\n"
+    )
+    blank = noxfile.blank(fresh)
+    assert blank.startswith(
+        "scipy==1.17 \\\n    --hash=sha256:aa\nseedbed=={{ cookiecutter.__seedbed }} \\\n    --hash=sha256:{%"
+    )
+    assert blank.endswith("%}\n    # via -r requirements.in\n")
+
+
+def test_the_committed_locks_of_projects_are_ready_to_be_filled_in() -> None:
+    for lock in LOCKS:
+        text = Path(noxfile.TREE, lock).read_text(encoding="utf-8")
+        assert f"seedbed=={noxfile.VERSION_MARK} \\\n    --hash=sha256:{noxfile.DIGEST_MARK}\n" in text
+        assert text.startswith("--find-links vendor\n")

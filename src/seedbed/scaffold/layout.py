@@ -11,6 +11,9 @@ from seedbed.scaffold.wheel import TEMPLATE, Wheel
 TREE = "{{cookiecutter.project_slug}}"
 """The folder whose files, and their names, are filled in; as it is called in a clone."""
 
+PARTS = {"copier.yml": "copier.yml", "templates": "templates", "template": TREE}
+"""What a wheel has of it, and where copier looks for that."""
+
 CORRUPT = (EOFError, RuntimeError, ValueError, zlib.error)
 """What `zipfile` raises at bytes that are no zip file's, beside its own BadZipFile."""
 
@@ -31,9 +34,9 @@ def lay_out(wheel: Wheel, folder: Path) -> None:
     except (*CORRUPT, zipfile.BadZipFile) as error:
         raise ScaffoldError(f"{wheel.name} is no wheel: {error}") from None
     source = folder / TEMPLATE
-    if not (source / "copier.yml").exists():
+    if not all((source / name).exists() for name in PARTS):
         raise ScaffoldError(f"{wheel.name} brings no template along")
-    for name, target in {"copier.yml": "copier.yml", "templates": "templates", "template": TREE}.items():
+    for name, target in PARTS.items():
         (source / name).rename(folder / target)
     (folder / TREE / "vendor").mkdir()
     (folder / TREE / "vendor" / wheel.name).write_bytes(wheel.content)

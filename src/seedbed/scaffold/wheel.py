@@ -1,8 +1,8 @@
 """Seedbed's own wheel: the same bytes from the same files, packed again from wherever Seedbed is installed.
 
-A project has the wheel of the very Seedbed that made it in ``vendor/``, locked by hash like all that it has.
-What would differ from one build to the next is fixed: the order, the dates and the modes of the files, and that they are
-stored as they are, since what compression makes of them depends on the library that does it.
+A project has the wheel of the very Seedbed that made it in ``vendor/``, locked by hash like all that it has. What
+would differ from one build to the next is fixed: the order, the dates and the modes of the files. They are stored as
+they are, since what compression makes of them depends on the library that does it.
 """
 
 import base64

@@ -1,0 +1,29 @@
+"""The answers that a project start refuses, for copier and cookiecutter alike, with the reasons that it gives."""
+
+ORCID = "0000-0002-1825-0097"
+"""Josiah Carberry's, who is ORCID's own example."""
+
+MARKS = "it has a quotation mark, a backslash or a line break, which would end it in some file: leave them out"
+TEMPLATE = "it has the marks of a template: leave them out"
+NO_NAME = '"{}" is no name of a package: a small letter, then small letters, digits and _, as in my_study'
+TAKEN = '"{0}" would hide the package, module or word of Python of that name: take another, as in my_{0}'
+NO_ORCID = '"{}" is no ORCID iD: four groups of four digits, as in 0000-0002-1825-0097, or nothing'
+BAD_SUM = '"{}" is no ORCID iD: its last digit does not fit the others, so one of them is wrong'
+
+REFUSED = [
+    *[("package_name", name, TAKEN.format(name)) for name in ("numpy", "class", "match", "json", "seedbed", "src")],
+    *[
+        ("package_name", name, NO_NAME.format(name))
+        for name in ("1x", "My", "", "a-b", "a.b", "a b", "_a", "a/b", "..")
+    ],
+    *[
+        ("orcid", orcid, NO_ORCID.format(orcid))
+        for orcid in ("0000", "0000-0002-1825-009x", "0000000218250097", "x" * 19)
+    ],
+    *[("orcid", orcid, BAD_SUM.format(orcid)) for orcid in ("0000-0002-1825-0098", "0000-0002-1825-009X")],
+    *[(name, text, MARKS) for name in ("project_name", "description", "author") for text in ('a"b', "a\\b", "a\nb")],
+    *[("author", f"a{mark}b", MARKS) for mark in ("\t", "\r", "\x00", "\x1b", "\x7f")],
+    *[("author", f"a {mark} b", TEMPLATE) for mark in ("{{", "{%", "{{ cookiecutter.orcid }}")],
+    *[(name, text, "it is empty") for name in ("project_name", "description", "author") for text in ("", "  ")],
+]
+"""Question, answer, reason."""
