@@ -8,19 +8,21 @@ ANSWERS = {{dict(cookiecutter) | pprint}}
 
 # What the package's name may not hide, beside what is Python's own
 LIBRARIES = """
-    click conftest cpuinfo dumb_init filelock flax fsspec functorch hypothesis jax jinja2 joblib keras lightning
-    matplotlib mlflow mpmath msgspec networkx nox noxfile numba numpy optuna packaging pandas pip pkg_resources
-    polars psutil pynvml pytest records rich safetensors scipy seaborn seedbed setuptools site sitecustomize sklearn
-    src sympy tensorflow test tests threadpoolctl torch torchaudio torchgen torchvision transformers typer
-    usercustomize vendor wandb wheel xarray yaml
+    annotated_doc annotated_types click cloudpickle conftest cpuinfo dumb_init filelock flax fsspec functorch
+    hypothesis iniconfig isympy jax jinja2 joblib keras lightning markdown_it markupsafe matplotlib mdurl mlflow
+    mpmath msgspec narwhals networkx nox noxfile numba numpy optuna packaging pandas pip pkg_resources pluggy polars
+    psutil py pydantic pydantic_core pygments pynvml pytest records rich safetensors scipy seaborn seedbed
+    setuptools shellingham site sitecustomize sklearn src sympy tensorflow test tests threadpoolctl torch torchaudio
+    torchgen torchvision transformers typer typing_extensions typing_inspection usercustomize vendor wandb wheel
+    xarray yaml
 """
 
 
 def text(value):
     if not value.strip():
         return "it is empty"
-    if re.search(r'["\\\x00-\x1f\x7f]', value):
-        return "it has a quotation mark, a backslash or a line break, which would end it in some file: leave them out"
+    if re.search(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]', value):
+        return "it has a quotation mark, a backslash or a control character, which would break some file: leave it out"
     if "{" + "{" in value or "{" + "%" in value:
         return "it has the marks of a template: leave them out"
     return ""
@@ -39,7 +41,7 @@ def package_name(value):
 def orcid(value):
     if not value:
         return ""
-    if not re.fullmatch(r"(\d{4}-){3}\d{3}[\dX]", value):
+    if not re.fullmatch("([0-9]{4}-){3}[0-9]{3}[0-9X]", value):
         return f'"{value}" is no ORCID iD: four groups of four digits, as in 0000-0002-1825-0097, or nothing'
     total = 0
     for digit in value.replace("-", "")[:-1]:

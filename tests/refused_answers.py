@@ -3,7 +3,7 @@
 ORCID = "0000-0002-1825-0097"
 """Josiah Carberry's, who is ORCID's own example."""
 
-MARKS = "it has a quotation mark, a backslash or a line break, which would end it in some file: leave them out"
+MARKS = "it has a quotation mark, a backslash or a control character, which would break some file: leave it out"
 TEMPLATE = "it has the marks of a template: leave them out"
 NO_NAME = '"{}" is no name of a package: a small letter, then small letters, digits and _, as in my_study'
 TAKEN = '"{0}" would hide the package, module or word of Python of that name: take another, as in my_{0}'
