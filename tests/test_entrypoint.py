@@ -87,7 +87,7 @@ def test_a_program_takes_the_place_of_the_process_with_its_arguments_and_exit_st
 def test_a_program_that_is_not_there_is_one_line() -> None:
     done = start("rpro", "--device=cuda")
     assert (done.returncode, done.stdout) == (127, "")
-    said = "Seedbed's own are repro, compare, show, env, doctor; or a program that the image has"
+    said = "Seedbed's own are repro, compare, show, new, update, env, doctor; or a program that the image has"
     assert done.stderr == f"seedbed: no command 'rpro': {said}\n"
 
 

@@ -82,10 +82,20 @@ def test_it_is_as_open_as_any_new_folder(tmp_path: Path) -> None:
     assert (tmp_path / "waves").stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
-@pytest.mark.parametrize("name", ["waves", ".", "../waves/../waves"])
+@pytest.mark.parametrize("name", [".", "../waves/../waves"])
+def test_the_current_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The project would be put in its place, and the shell be left in a folder that is gone."""
+    (tmp_path / "waves").mkdir()
+    monkeypatch.chdir(tmp_path / "waves")
+    with pytest.raises(ScaffoldError, match="is the current folder"):
+        create(Path(name), {}, defaults=True)
+    assert list((tmp_path / "waves").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["waves", "other/../waves"])
 def test_an_empty_folder_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (tmp_path / "waves").mkdir()
-    monkeypatch.chdir(tmp_path if name == "waves" else tmp_path / "waves")
+    monkeypatch.chdir(tmp_path)
     assert create(Path(name), {}, defaults=True) is None
     assert yaml.safe_load((tmp_path / "waves/.copier-answers.yml").read_text())["project_name"] == "waves"
     assert [path.name for path in tmp_path.iterdir()] == ["waves"]

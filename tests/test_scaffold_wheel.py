@@ -203,3 +203,32 @@ def test_without_metadata_there_is_no_wheel(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(wheel, "distribution", missing)
     with pytest.raises(ScaffoldError, match=r"not installed, so it has no wheel: `python -m pip install \.`"):
         installed()
+
+
+def test_setuptools_packs_the_same_files(tmp_path: Path) -> None:
+    """What `pip install .` installs: hidden files are not in `**/*` for setuptools, and a project needs them."""
+    script = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    clone = tmp_path / "clone"
+    root = Path(__file__).parents[1]
+    names = (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "copier.yml",
+        "templates",
+        "{{cookiecutter.project_slug}}",
+        "src",
+    )
+    clone.mkdir()
+    for name in names:
+        if (root / name).is_dir():
+            shutil.copytree(
+                root / name, clone / name, symlinks=True, ignore=shutil.ignore_patterns(".*_cache", "__pycache__")
+            )
+        else:
+            shutil.copy(root / name, clone / name)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=clone, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        built = {name for name in archive.namelist() if "scaffold/template" in name and "_cache" not in name}
+    ours = {name for name, _ in wheel.package_files(root / "src/seedbed") if "scaffold/template" in name}
+    assert built == ours

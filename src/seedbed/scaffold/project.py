@@ -40,6 +40,10 @@ def create(folder: Path, answers: Mapping[str, str], *, defaults: bool) -> str |
     whole = folder.resolve()  # "." and ".." are no names for a project
     if folder.is_symlink() or (whole.exists() and not (whole.is_dir() and not any(whole.iterdir()))):
         raise ScaffoldError(f"{folder} is there already, and nothing in it would be overwritten: name another folder")
+    if whole == Path.cwd():
+        raise ScaffoldError(
+            f"{folder} is the current folder, in whose place the project would be put: start it from outside"
+        )
     with scratch(next(parent for parent in whole.parents if parent.exists())) as work:
         render(installed(), work / whole.name, answers, defaults=defaults)
         reason = first_commit(work / whole.name, f"Start from Seedbed {seedbed.__version__}")
