@@ -1,0 +1,37 @@
+"""MATLAB's and Octave's random streams and arrays, in NumPy: the same numbers from the same seed or state."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seedbed.matlab.exchange import load_mat as load_mat
+    from seedbed.matlab.exchange import load_state as load_state
+    from seedbed.matlab.exchange import save_mat as save_mat
+    from seedbed.matlab.exchange import save_state as save_state
+    from seedbed.matlab.octave import OctaveRandom as OctaveRandom
+    from seedbed.matlab.octave import octave_code as octave_code
+    from seedbed.matlab.stream import MatlabRandom as MatlabRandom
+
+_HOME = {
+    "MatlabRandom": "stream",
+    "OctaveRandom": "octave",
+    "load_mat": "exchange",
+    "load_state": "exchange",
+    "octave_code": "octave",
+    "save_mat": "exchange",
+    "save_state": "exchange",
+}
+
+__all__ = ["MatlabRandom", "OctaveRandom", "load_mat", "load_state", "octave_code", "save_mat", "save_state"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used: neither NumPy nor SciPy is loaded before."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
