@@ -159,7 +159,9 @@ def test_names_that_matlab_does_not_take(name: Any, file: Path) -> None:
     assert list(load_mat(file)) == ["a" * 63, "End", "x_1"]
 
 
-@pytest.mark.parametrize("value", ["text", None, [None], np.float16(1), {"a": 1}, np.datetime64("2020-01-01"), b"x"])
+@pytest.mark.parametrize(
+    "value", ["text", None, [None], [[1], [1, 2]], np.float16(1), {"a": 1}, np.datetime64("2020-01-01"), b"x"]
+)
 def test_arrays_that_matlab_has_no_class_for(value: Any, file: Path) -> None:
     with pytest.raises(MatlabError, match="x: MATLAB has no class for dtype"):
         save_mat(file, {"good": 1.0, "x": value})
@@ -171,6 +173,9 @@ def test_nothing_to_save_too_much_and_nowhere(file: Path, tmp_path: Path) -> Non
         save_mat(file, {})
     with pytest.raises(MatlabError, match="x: a variable of a .mat file has less than 2 GiB, not 2,147,483,648 bytes"):
         save_mat(file, {"x": np.broadcast_to(np.int8(0), (2**31,))})
+    for shape in ((1,) * 33, (2**31, 0)):
+        with pytest.raises(MatlabError, match="x: an array of a .mat file has at most 32 dimensions here, each below"):
+            save_mat(file, {"x": np.zeros(shape)})
     with pytest.raises(MatlabError, match="cannot write .*No such file or directory"):
         save_mat(tmp_path / "no" / "x.mat", {"x": 1.0})
     save_mat(file, {"x": 1.0})
@@ -331,11 +336,12 @@ STATE = np.arange(1, 626, dtype="u4")[:, None]
         ({"Type": 1.0, "Seed": 0, "State": STATE}, "s.Type: only 'twister'"),
         (
             {"Type": "twister", "Seed": 0, "State": STATE[1:]},
-            r"s.State: expected 625 integers, found uint32 of shape \(624,",
+            r"s.State must be 625 integers, .*not uint32 of shape \(624,",
         ),
-        ({"Type": "twister", "Seed": 0, "State": STATE + 0.5}, r"s.State: expected integers in 0..2\*\*32-1"),
-        ({"Type": "twister", "Seed": 0, "State": STATE - 2.0}, "s.State: expected integers in"),
-        ({"Type": "twister", "Seed": 0, "State": "text"}, "s.State: expected 625 integers"),
+        ({"Type": "twister", "Seed": 0, "State": STATE + 0.5}, "s.State must be 625 integers, .*not float64"),
+        ({"Type": "twister", "Seed": 0, "State": STATE - 2.0}, r"the words of .*s.State must be in 0..2\*\*32-1"),
+        ({"Type": "twister", "Seed": 0, "State": STATE}, "the last word of .*s.State .*must be in 1..624, not 625"),
+        ({"Type": "twister", "Seed": 0, "State": "text"}, "s.State must be 625 integers, .*not <U4"),
         ({"Type": "twister", "Seed": 0, "State": {"a": 1}}, "s.State: expected numbers or text in a struct"),
         ({"Type": "twister", "Seed": 0, "State": np.array([[1, "a"]], object)}, "s.State: expected numbers, text or"),
         (np.array([({"a": 1},)] * 2, dtype=[("a", "O")]), "s: expected numbers, text or one struct, found struct of"),
@@ -357,18 +363,24 @@ def test_text_that_is_none_and_an_empty_field(file: Path) -> None:
     names = element(5, bytes([8, 0, 0, 0])) + element(1, b"Type\0\0\0\0Seed\0\0\0\0State\0\0\0")
     fields = element(14, body(4, (1, 7), element(16, b"twister"), b"")) + element(14, b"") * 2
     file.write_bytes(mat(body(2, (1, 1), names + fields, b"s")))
-    with pytest.raises(MatlabError, match=r"s.State: expected 625 integers, found float64 of shape \(0, 0\)"):
+    with pytest.raises(MatlabError, match=r"s.State must be 625 integers, .*not float64 of shape \(0, 0\)"):
+        load_state(file, Stream(None))
+    names = element(5, bytes([8, 0, 0, 0] * 2)) + element(1, b"Type\0\0\0\0")  # two widths, which some would unpack
+    file.write_bytes(mat(body(2, (1, 1), names + element(14, b""), b"s")))
+    with pytest.raises(MatlabError, match="expected a struct with the fields Type, Seed and State"):
         load_state(file, Stream(None))
 
 
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (np.zeros((624, 1), "u4"), "expected 625 integers, found uint32 of shape"),
-        (np.full((625, 1), 0.5), "expected integers"),
-        (np.full((625, 1), -1), "expected integers"),
-        (np.full((625, 1), np.nan), "expected integers"),
-        ("text", "expected 625 integers"),
+        (np.zeros((624, 1), "u4"), "state.* must be 625 integers, .*not uint32 of shape"),
+        (np.full((625, 1), 0.5), "must be 625 integers, .*not float64"),
+        (np.full((625, 1), -1), r"the words of .*state.* must be in 0..2\*\*32-1"),
+        (np.full((625, 1), np.nan), "must be 625 integers, .*not float64"),
+        (np.zeros((625, 1), "u4"), "the last word of .*state.*must be in 1..624, not 0"),
+        ([[1], [1, 2]], "must be 625 integers, .*not object"),
+        ("text", "must be 625 integers"),
     ],
 )
 def test_bad_states_and_seeds_are_not_saved(state: Any, message: str, file: Path) -> None:
@@ -409,7 +421,7 @@ def test_the_streams_of_both_go_on_in_each_other() -> None:
 def test_a_position_that_octave_would_take_for_a_seed(turn: Callable[[Any], Any], last: int) -> None:
     state = fresh(3)
     state[624] = last
-    with pytest.raises(MatlabError, match=rf"expected a .* in 1..624 as the last of 625 numbers, not {last}"):
+    with pytest.raises(MatlabError, match=rf"the last word of .*'s state .*must be in 1..624, not {last}"):
         turn(state)
 
 

@@ -408,7 +408,7 @@ def test_a_state_goes_on_where_it_was_taken() -> None:
     state_after = stream.state
     for shape in ((625, 1), (625,), (1, 625)):
         other = MatlabRandom(1)
-        other.state = state.reshape(shape).astype(np.int64)
+        other.state = state.reshape(shape).astype(np.int64 if len(shape) == 1 else np.float64)
         assert other.rand(5).tolist() == drawn
         assert other.state.tobytes() == state_after.tobytes()
         assert other.seed == 1
@@ -479,11 +479,13 @@ GOOD = MatlabRandom(0).state
 NO_STATES: list[tuple[Any, str]] = [
     (GOOD[:624], r"a state must be 625 integers, of shape \(625, 1\).*not uint32 of shape \(624, 1\)"),
     (GOOD.reshape(25, 25), r"not uint32 of shape \(25, 25\)"),
-    (GOOD.astype(float), r"not float64 of shape \(625, 1\)"),
+    (GOOD + 0.5, r"not float64 of shape \(625, 1\)"),
+    (GOOD * np.nan, r"not float64 of shape \(625, 1\)"),
     (GOOD.astype(bool), "not bool"),
     (None, "not object of shape"),
     ("twister", "not <U7"),
-    ([[1, 2], [3]], r"a state must be an array of 625 integers, not \[\[1, 2\], \[3\]\]"),
+    ([[1, 2], [3]], r"a state must be 625 integers, .*not object of shape \(\)"),
+    (GOOD * 1e20, r"must be in 0..2\*\*32-1, but word 0 "),
     ([*[1] * 3, -1, *[1] * 621], r"must be in 0..2\*\*32-1, but word 3 \(counted from 0\) is -1"),
     ([2**32, *[1] * 624], r"but word 0 \(counted from 0\) is 4294967296"),
     (np.array([2**64 - 1, *[1] * 624], np.uint64), r"but word 0 \(counted from 0\) is 18446744073709551615"),

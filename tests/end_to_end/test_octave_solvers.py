@@ -1,7 +1,9 @@
 """The table of `seedbed.matlab.solvers` beside a real Octave: on one library to the bit, otherwise within its bound.
 
 The one library is the OpenBLAS of SciPy's wheel. Its functions have names of their own (``scipy_dgemm_``), so a library
-of jumps is made for Octave, with the usual names. ``pytest -s`` prints how many results had the same bits.
+of jumps is made for Octave, with the usual names.
+
+``python -m tests.end_to_end.test_octave_solvers`` prints how many results had the same bits.
 """
 
 import os
@@ -10,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -131,7 +134,10 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, An
 @pytest.fixture(scope="module")
 def one_library(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Octave on SciPy's OpenBLAS."""
-    folder = tmp_path_factory.mktemp("one")
+    return on_scipys_library(tmp_path_factory.mktemp("one"))
+
+
+def on_scipys_library(folder: Path) -> dict[str, Any]:
     _make_jumps(_scipy_library(), folder)
     blas, results = solved(folder, LD_LIBRARY_PATH=str(folder))
     assert "OpenBLAS (config" not in blas  # that is how Octave names one whose functions have the usual names
@@ -182,7 +188,16 @@ def test_any_library_the_same_within_the_bound(twin: Twin, default: tuple[str, d
             assert name in VECTORS.get(twin.matlab, ()) or agrees(found, wanted, matrix), name
 
 
-def test_the_counts_that_the_page_shows(default: tuple[str, dict[str, Any]], one_library: dict[str, Any]) -> None:
+def test_what_the_table_says_is_another_is_written_out() -> None:
     assert {twin.other for twin in TWINS if twin.other} == set(OTHERS)
-    counted("Octave on SciPy's OpenBLAS", one_library)
-    counted(f"Octave as installed: {default[0]}", default[1])
+
+
+def main() -> None:
+    with TemporaryDirectory() as one, TemporaryDirectory() as default:
+        counted("Octave on SciPy's OpenBLAS", on_scipys_library(Path(one)))
+        blas, results = solved(Path(default))
+        counted(f"Octave as installed: {blas}", results)
+
+
+if __name__ == "__main__":
+    main()

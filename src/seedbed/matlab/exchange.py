@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seedbed.errors import MatlabError, RecordError, shown
-from seedbed.matlab.mat5 import Variable, variables
+from seedbed.matlab.mat5 import MAX_DIMENSIONS, Variable, variables
+from seedbed.matlab.sizes import as_array
+from seedbed.matlab.twister import COLUMN_WORDS, checked_column
 from seedbed.seeding import check_seed
 from seedbed.storage import write_whole
 
@@ -33,9 +35,6 @@ _KEYWORDS = re.compile(
 
 _TEXT = b"MATLAB 5.0 MAT-file, written by Seedbed".ljust(116)
 """The first bytes of a header; what else is in them is for people, and SciPy writes the date there."""
-
-_WORDS = 624
-_UINT32 = 2**32
 
 
 class HasState(Protocol):
@@ -68,7 +67,7 @@ def save_mat(path: StrPath, arrays: Mapping[str, ArrayLike]) -> None:
     ------
     MatlabError
         If there is no array, a name is none that MATLAB takes, a dtype has no class there, an array has 2 GiB or more,
-        or the file cannot be written.
+        more than 32 dimensions or one of 2**31 or more, or the file cannot be written.
     """
     if not arrays:
         raise MatlabError(f"{path}: no array to save; give at least one, as {{'x': array}}")
@@ -129,13 +128,14 @@ def save_state(path: StrPath, stream: HasState, *, name: str = "s", seed: Suppor
     Raises
     ------
     MatlabError
-        If the state is no 625 words, the name is none that MATLAB takes, or the file cannot be written.
+        If the state is none that `MatlabRandom.state` takes, the name is none that MATLAB takes, or the file cannot be
+        written.
     SeedError
         If `seed` is no integer in 0..2**32-1.
     """
-    words = _checked_words(f"the state of {shown(stream)}", stream.state)
+    words = checked_column(stream.state, f"the state of {shown(stream)}")
     number = check_seed(getattr(stream, "seed", 0) if seed is None else seed)
-    struct = {"Type": "twister", "Seed": np.uint32(number), "State": words}
+    struct = {"Type": "twister", "Seed": np.uint32(number), "State": words[:, None]}
     _write(Path(path), {_checked_name(name): struct})
 
 
@@ -145,8 +145,8 @@ def load_state(path: StrPath, stream: HasState, *, name: str = "s") -> None:
     Raises
     ------
     MatlabError
-        As `load_mat`, and if the variable is no struct with ``Type`` (``'twister'``), ``Seed`` and ``State`` (625
-        integers within 32 bits). The stream is then as it was.
+        As `load_mat`, and if the variable is no struct with ``Type`` (``'twister'``), ``Seed`` and ``State`` (what
+        `MatlabRandom.state` takes). The stream is then as it was.
     """
     variable = _read(path, (name,))[name]
     fields = variable.value()
@@ -160,7 +160,7 @@ def load_state(path: StrPath, stream: HasState, *, name: str = "s") -> None:
             f"{variable.place}.Type: only 'twister' can go on here, found {shown(fields['Type'])}; in MATLAB, start "
             "with rng(0, 'twister')"
         )
-    stream.state = _checked_words(f"{variable.place}.State", fields["State"])
+    stream.state = checked_column(fields["State"], f"{variable.place}.State")[:, None]
 
 
 def to_octave(state: ArrayLike) -> NDArray[np.float64]:
@@ -177,9 +177,9 @@ def to_octave(state: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     MatlabError
-        If `state` is no 625 words, or the position is none of 1..624: Octave would take such a vector as a seed.
+        If `state` is none that `MatlabRandom.state` takes: Octave would take some of those as seeds.
     """
-    return _turned("MATLAB's state", "position", state).astype(np.float64)
+    return _turned(state, "MATLAB's state").astype(np.float64)
 
 
 def from_octave(vector: ArrayLike) -> NDArray[np.uint32]:
@@ -192,17 +192,16 @@ def from_octave(vector: ArrayLike) -> NDArray[np.uint32]:
     Raises
     ------
     MatlabError
-        If `vector` is no 625 words, or the last is none of 1..624.
+        If `vector` is none that `OctaveRandom.set_state` takes.
     """
-    return _turned("Octave's state", "number of words left", vector)
+    return _turned(vector, "Octave's state")
 
 
-def _turned(what: str, last: str, state: ArrayLike) -> NDArray[np.uint32]:
-    words = _checked_words(what, state)
-    if not 1 <= words[_WORDS, 0] <= _WORDS:
-        raise MatlabError(f"{what}: expected a {last} in 1..624 as the last of 625 numbers, not {words[_WORDS, 0]}")
-    words[_WORDS] = _WORDS + 1 - words[_WORDS]
-    return words
+def _turned(state: ArrayLike, what: str) -> NDArray[np.uint32]:
+    """Count the last word from the other end."""
+    words = checked_column(state, what)
+    words[-1] = COLUMN_WORDS - words[-1]
+    return words[:, None]
 
 
 def _checked_name(name: object) -> str:
@@ -216,7 +215,7 @@ def _checked_name(name: object) -> str:
 
 def _checked_array(name: str, value: ArrayLike) -> NDArray[Any]:
     """Check that MATLAB has a class for it, in this machine's order of bytes."""
-    array = np.atleast_2d(np.asarray(value))
+    array = np.atleast_2d(as_array(value))
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in _DTYPES:
         raise MatlabError(
@@ -227,17 +226,12 @@ def _checked_array(name: str, value: ArrayLike) -> NDArray[Any]:
         raise MatlabError(
             f"{name}: a variable of a .mat file has less than 2 GiB, not {array.nbytes:,} bytes; save parts"
         )
+    if array.ndim > MAX_DIMENSIONS or max(array.shape) >= 2**31:
+        raise MatlabError(
+            f"{name}: an array of a .mat file has at most {MAX_DIMENSIONS} dimensions here, each below 2**31, not the "
+            f"shape {shown(array.shape)}"
+        )
     return array
-
-
-def _checked_words(place: str, value: ArrayLike) -> NDArray[np.uint32]:
-    """Give 625 integers within 32 bits as a new 625 x 1 array, whatever class they came in."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf" or array.size != _WORDS + 1:
-        raise MatlabError(f"{place}: expected 625 integers, found {array.dtype} of shape {array.shape}")
-    if not np.all((array >= 0) & (array < _UINT32) & (array == np.floor(array))):
-        raise MatlabError(f"{place}: expected integers in 0..2**32-1, found others among the 625 numbers")
-    return array.astype(np.uint32).reshape(-1, 1)
 
 
 def _write(path: Path, variables: Mapping[str, object]) -> None:

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from seedbed.errors import MatlabError
 
+MAX_DIMENSIONS = 32
+"""As many as SciPy reads; the format has no limit."""
+
 Value: TypeAlias = "NDArray[Any] | str | dict[str, Any]"
 
 _INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -108,7 +111,7 @@ class Variable:
             raise MatlabError(f"{self.place}: expected text, found bytes that are none (type {code})") from None
 
     def _fields(self) -> dict[str, Any]:
-        (width,) = self.rest.numbers(_INT32)
+        width = self.rest.numbers(_INT32)[0]
         names = bytes(self.rest.take(_NAME)[1])
         cut = [names[start : start + width] for start in range(0, len(names), width)] if width > 0 else []
         found: dict[str, Any] = {}
@@ -210,7 +213,7 @@ def _variable(place: str, body: memoryview, order: str) -> Variable:
 
 
 def _is_shape(shape: tuple[int, ...]) -> bool:
-    return 2 <= len(shape) <= 32 and min(shape) >= 0 and prod(max(each, 1) for each in shape) < 2**60
+    return 2 <= len(shape) <= MAX_DIMENSIONS and min(shape) >= 0 and prod(max(each, 1) for each in shape) < 2**60
 
 
 def _order(data: bytes, place: str) -> str:

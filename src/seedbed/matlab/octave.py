@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from seedbed.errors import MatlabError, SeedError, shown
 from seedbed.matlab.octave_draws import checked_bounds, integers, permuted, single_uniforms
 from seedbed.matlab.octave_ziggurat import exponential, normal
-from seedbed.matlab.sizes import Size, shape_of, whole_number
+from seedbed.matlab.sizes import Size, as_array, shape_of, whole_number
 from seedbed.matlab.twister import COLUMN_WORDS, KEY_WORDS, checked_column, key_and_position, put, uniforms
 from seedbed.seeding import check_seed
 
@@ -128,7 +128,7 @@ class OctaveRandom:
             If `state` is not 625 integers (doubles of such values, too) in 0..2**32-1 with the last in 1..624, or one
             that Octave could draw nothing but 0 from, for ever; if `distribution` is none.
         """
-        _write_state(self._generator(distribution), checked_column(_whole(_array(state))))
+        _write_state(self._generator(distribution), checked_column(state))
 
     @overload
     def rand(self, *, single: bool = False) -> float: ...
@@ -243,7 +243,7 @@ def matlab_seeding(seed: SupportsIndex) -> str:
 
 def _seed_words(seed: object) -> NDArray[np.uint32]:
     """Round and clamp to uint32, halves away from zero, and take what is not finite as 0; columns of a matrix first."""
-    numbers = _array(seed)
+    numbers = as_array(seed)
     if numbers.dtype.kind not in "iuf" or not numbers.size:
         raise SeedError(
             f"Octave's streams take as a seed a real number, or a vector of some, not {shown(seed)} "
@@ -253,19 +253,6 @@ def _seed_words(seed: object) -> NDArray[np.uint32]:
     whole = np.trunc(finite)
     rounded: NDArray[np.float64] = np.clip(whole + (finite - whole >= 0.5), 0, 2**32 - 1)
     return rounded.astype(np.uint32)
-
-
-def _array(values: object) -> NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except ValueError:  # lists of unequal lengths
-        return np.asarray(values, object)
-
-
-def _whole(numbers: NDArray[Any]) -> NDArray[Any]:
-    """Give doubles that are integers, as Octave and files have them, as such; anything else as it is."""
-    is_whole = numbers.dtype.kind == "f" and bool((np.isfinite(numbers) & (numbers == np.trunc(numbers))).all())
-    return np.clip(numbers, -1, 2**32).astype(np.int64) if is_whole else numbers
 
 
 def _is_state(numbers: NDArray[np.uint32]) -> bool:

@@ -69,6 +69,14 @@ def numbers_in(value: Size) -> list[object] | None:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else None
 
 
+def as_array(values: object) -> NDArray[Any]:
+    """Give an array; of lists of unequal lengths, which make none, one of dtype object, that no check lets through."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.empty((), object)
+
+
 def check_elements(count: int, what: str) -> None:
     """Refuse what MATLAB refuses or memory cannot hold.
 

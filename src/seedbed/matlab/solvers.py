@@ -4,6 +4,11 @@ Where library, CPU kernel and threads agree too, the bits are the same: shown wi
 (``tests/end_to_end/test_octave_solvers.py``). Where they do not, which is the rule (MATLAB has Intel's MKL), no bit is
 promised: two correct libraries differ by rounding, and `agrees` says whether by no more.
 
+All take arrays of two dimensions, float64 or (but for `gram`) complex128, in either order of memory, and leave them as
+they are. What SciPy warns of or refuses, it does here: ``scipy.linalg.LinAlgWarning`` or ``LinAlgError`` where a matrix
+is singular or not positive definite, ``ValueError`` for shapes that do not fit and, where an equation is solved or a
+matrix taken apart, for infinities and NaN. MATLAB only warns of a singular matrix.
+
 All calls are SciPy's, none is NumPy's: the wheels of the two each bring an OpenBLAS of their own, of other versions.
 Which routines Octave 7.3 runs was found by that comparison: of the calls that were tried, these gave its bits.
 """
@@ -16,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seedbed.errors import MatlabError
+from seedbed.matlab.sizes import as_array
 
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = tuple[Array, ...]
@@ -29,9 +35,16 @@ def solve(a: Array, b: Array) -> Array:
 
     ``np.linalg.solve`` runs the same in NumPy's library. A triangular A is `solve_triangular`'s in MATLAB, one that is
     symmetric and positive definite `solve_positive_definite`'s: it looks at the matrix, here you say which.
+
+    Raises
+    ------
+    MatlabError
+        If A is not square.
     """
     from scipy.linalg import lu_factor, lu_solve
 
+    if np.ndim(a) != 2 or a.shape[0] != a.shape[1]:
+        raise MatlabError(f"A \\ b by LU needs a square A, not one of the shape {np.shape(a)}: lstsq takes a tall one")
     return np.asarray(lu_solve(lu_factor(a), b))
 
 
@@ -120,27 +133,47 @@ def svd(a: Array) -> Arrays:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """``A * B`` (gemm; A and B float64 or complex128)."""
+    """``A * B`` (gemm).
+
+    Raises
+    ------
+    MatlabError
+        If A has not as many columns as B has rows.
+    """
     from scipy.linalg.blas import get_blas_funcs
 
+    if np.ndim(a) != 2 or np.ndim(b) != 2 or a.shape[1] != b.shape[0]:
+        raise MatlabError(
+            f"A * B needs as many columns in A as B has rows, not the shapes {np.shape(a)}, {np.shape(b)}"
+        )
     return np.asarray(get_blas_funcs("gemm", (a, b))(1.0, a, b))
 
 
 def gram(a: Array) -> Array:
-    """``A' * A``, A real: syrk, the upper triangle, and its mirror image."""
+    """``A' * A``, A real: syrk, the upper triangle, and its mirror image.
+
+    Raises
+    ------
+    MatlabError
+        If A is complex: ``A'`` is conjugated, and syrk does not do that. ``matmul(a.conj().T, a)`` is the product.
+    """
     from scipy.linalg.blas import get_blas_funcs
 
+    if np.iscomplexobj(a):
+        raise MatlabError("A' * A is had from syrk for a real A only; for a complex one write matmul(a.conj().T, a)")
     upper = np.triu(get_blas_funcs("syrk", (a,))(1.0, a, trans=1))
     return np.asarray(upper + np.triu(upper, 1).T)
 
 
 def sum_columns(a: Array) -> Array:
-    """``sum(A)`` in Octave: of each column, from the first number to the last.
+    """``sum(A)`` in Octave: of each column, from the first number to the last, beginning with 0.0; shape (1, n).
+
+    A row is n columns here, where MATLAB and Octave give its one sum: transpose it.
 
     ``np.sum`` adds in pairs what is adjacent in memory: the columns of an array in Fortran order, a vector. In what
     order MATLAB adds is not published.
     """
-    return np.cumsum(a, axis=0)[-1:]
+    return np.cumsum(np.concatenate([np.zeros_like(a, shape=(1, *a.shape[1:])), a]), axis=0)[-1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,19 +249,20 @@ def solution_bound(a: ArrayLike) -> float:
 
     Backward stable solvers differ from the true solution by a small multiple of ``eps * cond(A)`` (Higham, Accuracy and
     Stability of Numerical Algorithms), two of them from each other by twice that. The 10 is a rule of thumb, not a
-    theorem: the multiple grows with the size of A, in practice hardly. `eps` is that of A's dtype, the condition in the
-    2-norm. Infinite where A is singular.
+    theorem: the multiple grows with the size of A, in practice hardly. `eps` is that of A's dtype, float64's for
+    integers; the condition is that in the 2-norm, infinite or nearly so where A is singular.
 
     Raises
     ------
     MatlabError
         If `a` is no matrix, is empty, or holds infinities or NaN.
     """
-    matrix = np.asarray(a)
-    if matrix.ndim != 2 or matrix.size == 0 or not np.all(np.isfinite(matrix)):
+    matrix = as_array(a)
+    if matrix.dtype.kind not in "biufc" or matrix.ndim != 2 or matrix.size == 0 or not np.all(np.isfinite(matrix)):
         raise MatlabError(f"a condition number needs a matrix of finite numbers, not {matrix.dtype} of {matrix.shape}")
-    real = matrix if matrix.dtype.kind in "fc" else matrix.astype(np.float64)
-    return float(BOUND * np.finfo(real.dtype).eps * np.linalg.cond(real))
+    eps = np.finfo(matrix.dtype if matrix.dtype.kind in "fc" else np.float64).eps
+    double = matrix.astype(np.complex128 if matrix.dtype.kind == "c" else np.float64)
+    return float(BOUND * eps * np.linalg.cond(double))
 
 
 def agrees(actual: ArrayLike, expected: ArrayLike, a: ArrayLike) -> bool:
@@ -242,11 +276,14 @@ def agrees(actual: ArrayLike, expected: ArrayLike, a: ArrayLike) -> bool:
     Raises
     ------
     MatlabError
-        If the results have different shapes, or `a` has no condition number.
+        If the results are no numbers, or have different shapes, or `a` has no condition number.
     """
-    x1, x2 = np.asarray(actual), np.asarray(expected)
-    if x1.shape != x2.shape:
-        raise MatlabError(f"two results must have one shape to be compared, not {x1.shape} and {x2.shape}")
+    x1, x2 = as_array(actual), as_array(expected)
+    if x1.shape != x2.shape or not {x1.dtype.kind, x2.dtype.kind} <= set("iufc"):
+        raise MatlabError(
+            "two results must be numbers, and have one shape, to be compared, not "
+            f"{x1.dtype} of {x1.shape} and {x2.dtype} of {x2.shape}"
+        )
     bound = solution_bound(a)
     with np.errstate(invalid="ignore"):  # infinities less infinities
         return bool(bound < 1 and np.linalg.norm(x1 - x2) <= bound * np.linalg.norm(x2))

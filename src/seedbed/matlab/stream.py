@@ -61,8 +61,9 @@ class MatlabRandom:
     def state(self) -> NDArray[np.uint32]:
         """The state, as ``s = rng; s.State`` gives it: 624 words and the position; shape (625, 1), uint32, a copy.
 
-        Set it to go on from there. It takes 625 integers in 0..2**32-1 of shape (625, 1), (625,) or (1, 625), the last
-        in 1..624, and raises `MatlabError` for anything else. Octave's state is another: its last word counts down.
+        Set it to go on from there. It takes 625 integers in 0..2**32-1 (doubles of such values, too) of shape (625, 1),
+        (625,) or (1, 625), the last in 1..624, and raises `MatlabError` for anything else. Octave's state is another:
+        its last word counts down.
 
         That the position is 624 when the stream is fresh is not confirmed by a published value. In MATLAB, compare the
         last word with ``624`` and then with ``2``::

@@ -7,7 +7,8 @@ one uniform number, so a stream that started at an even position stays at one.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seedbed.errors import MatlabError, shown
+from seedbed.errors import MatlabError
+from seedbed.matlab.sizes import as_array
 
 KEY_WORDS = 624
 COLUMN_WORDS = KEY_WORDS + 1
@@ -34,47 +35,50 @@ def put(generator: np.random.RandomState, key: NDArray[np.uint32], position: int
     generator.set_state(("MT19937", key, position, 0, 0.0))
 
 
-def checked_column(state: ArrayLike) -> NDArray[np.uint32]:
+def checked_column(state: ArrayLike, what: str = "a state") -> NDArray[np.uint32]:
     """Give a state of 625 words as a new array of shape (625,), uint32.
 
     Parameters
     ----------
     state
-        Integers of any type in 0..2**32-1; shape (625, 1) as in MATLAB, (625,) or (1, 625).
+        Integers in 0..2**32-1, or doubles of such values, as most numbers of MATLAB's and Octave's are; shape (625, 1)
+        as there, (625,) or (1, 625).
+    what
+        How an error calls it.
 
     Raises
     ------
     MatlabError
         If it is anything else, its last word is not in 1..624, or its key is one from which every word is 0.
     """
-    words = _integers(state).reshape(-1)
+    words = _integers(state, what).reshape(-1)
     wrong = np.flatnonzero((words < 0) | (words >= 2**32))
     if wrong.size:
         place = int(wrong[0])
         raise MatlabError(
-            f"a state's words must be in 0..2**32-1, but word {place} (counted from 0) is {int(words[place])}"
+            f"the words of {what} must be in 0..2**32-1, but word {place} (counted from 0) is {int(words[place])}"
         )
     column = words.astype(np.uint32)
     if not 1 <= column[-1] <= KEY_WORDS:
         raise MatlabError(
-            f"a state's last word says where in the {KEY_WORDS} others the stream is and must be in 1..{KEY_WORDS}, "
-            f"not {column[-1]}: was the state cut or put in another order?"
+            f"the last word of {what} says where in the {KEY_WORDS} others the stream is and must be in "
+            f"1..{KEY_WORDS}, not {column[-1]}: was the state cut or put in another order?"
         )
     if not (column[0] & _TOP_BIT or column[1:-1].any()):
         raise MatlabError(
-            "a state whose words are all 0 draws nothing but 0: take another, as `s = rng; s.State` gives"
+            f"{what} whose words are all 0 draws nothing but 0: take another, as `s = rng; s.State` gives"
         )
     return column
 
 
-def _integers(state: ArrayLike) -> NDArray[np.integer]:
-    try:
-        words = np.asarray(state)
-    except ValueError as error:  # lists of unequal lengths
-        raise MatlabError(f"a state must be an array of {COLUMN_WORDS} integers, not {shown(state)}") from error
-    if words.dtype.kind not in "iu" or words.shape not in ((COLUMN_WORDS, 1), (COLUMN_WORDS,), (1, COLUMN_WORDS)):
+def _integers(state: ArrayLike, what: str) -> NDArray[np.integer]:
+    words = as_array(state)
+    is_column = words.shape in ((COLUMN_WORDS, 1), (COLUMN_WORDS,), (1, COLUMN_WORDS))
+    if is_column and words.dtype.kind == "f" and np.all(np.isfinite(words) & (words == np.trunc(words))):
+        words = np.clip(words, -1, 2**32).astype(np.int64)  # what is too large stays so
+    if not is_column or words.dtype.kind not in "iu":
         raise MatlabError(
-            f"a state must be {COLUMN_WORDS} integers, of shape ({COLUMN_WORDS}, 1) as in MATLAB, ({COLUMN_WORDS},) or "
+            f"{what} must be {COLUMN_WORDS} integers, of shape ({COLUMN_WORDS}, 1) as in MATLAB, ({COLUMN_WORDS},) or "
             f"(1, {COLUMN_WORDS}), not {words.dtype} of shape {words.shape}: `s = rng; s.State` gives one"
         )
     return words
