@@ -4,8 +4,6 @@
 """
 
 import json
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,29 +15,14 @@ import pytest
 from numpy.typing import NDArray
 
 from seedbed.matlab.octave import DISTRIBUTIONS, OctaveRandom, matlab_seeding, octave_code
+from tests.end_to_end.octave import needs_octave, run_octave
 from tests.test_matlab_octave import DRAWS, GOLDEN, SEEDS, seed_code
 
 MATLAB = Path(__file__).parents[1] / "golden" / "matlab_vectors.json"
 MILLION = 1_000_000
 
 
-def find_octave() -> str | None:
-    return shutil.which("octave-cli")
-
-
-pytestmark = pytest.mark.skipif(
-    find_octave() is None, reason="no octave-cli on the PATH: Debian's package octave has it (`nox -s octave`)"
-)
-
-
-def run_octave(folder: Path, code: str) -> str:
-    """Run Octave code in a folder, and give what it printed."""
-    script = folder / "script.m"
-    script.write_text(code, encoding="utf-8")
-    command = [find_octave() or "octave-cli", "--norc", "--quiet", script.name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+pytestmark = needs_octave
 
 
 def values_of(folder: Path, code: str) -> NDArray[np.float64]:

@@ -1,7 +1,5 @@
 """Arithmetic beside a real Octave: what IEEE 754 fixes is the same to the bit; the rest is counted (``pytest -s``)."""
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,10 +10,9 @@ import scipy.special
 
 from seedbed.matlab.exchange import load_mat, save_mat
 from seedbed.matlab.solvers import sum_columns
+from tests.end_to_end.octave import needs_octave, run_octave
 
-OCTAVE = shutil.which("octave-cli") or ""
-
-pytestmark = pytest.mark.skipif(not OCTAVE, reason="octave-cli is not installed: Debian's `octave` has it")
+pytestmark = needs_octave
 
 Call = tuple[Callable[..., Any], str]
 """A function, and which of x and y it takes."""
@@ -61,10 +58,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     save_mat(folder / "in.mat", {"x": x, "y": y})
     texts = (*SAME, *COUNTED)
     lines = [f"r{number} = {text};" for number, text in enumerate(texts)]
-    (folder / "program.m").write_text("\n".join(["1;", "load in.mat", *lines, "save -v6 out.mat", ""]))
-    command = [OCTAVE, "--no-init-file", "--no-history", "--quiet", "program.m"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=120)
-    assert done.returncode == 0, done.stderr
+    run_octave(folder, "\n".join(["load in.mat", *lines, "save -v6 out.mat"]))
     found = load_mat(folder / "out.mat")
     return {"x": x, "y": y} | {text: found[f"r{number}"] for number, text in enumerate(texts)}
 

@@ -6,7 +6,6 @@ of jumps is made for Octave, with the usual names.
 ``python -m tests.end_to_end.test_octave_solvers`` prints how many results had the same bits.
 """
 
-import os
 import platform
 import shutil
 import subprocess
@@ -22,10 +21,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from seedbed.matlab.exchange import load_mat, save_mat
 from seedbed.matlab.solvers import TWINS, Twin, agrees
+from tests.end_to_end.octave import needs_octave, run_octave
 
-OCTAVE = shutil.which("octave-cli") or ""
-
-pytestmark = pytest.mark.skipif(not OCTAVE, reason="octave-cli is not installed: Debian's `octave` has it")
+pytestmark = needs_octave
 
 CASES = [(size, seed) for size in (3, 10, 50, 200) for seed in range(3)]
 JUMPS = {"x86_64": "jmp {}@PLT", "aarch64": "b {}"}
@@ -66,7 +64,7 @@ def inputs(size: int, seed: int) -> dict[str, Any]:
 
 def solved(folder: Path, **environ: str) -> tuple[str, dict[str, Any]]:
     """Run the table in Octave, on one thread: what it says of its BLAS, and each result."""
-    lines = ["1;", "out = struct ();"]
+    lines = ["out = struct ();"]
     for case, (size, seed) in enumerate(CASES):
         save_mat(folder / f"{case}.mat", inputs(size, seed))
         lines.append(f"load {case}.mat")
@@ -74,18 +72,8 @@ def solved(folder: Path, **environ: str) -> tuple[str, dict[str, Any]]:
             lines.append(twin.matlab)
             lines += [f"out.r{case}_{number}_{i} = full ({name});" for i, name in enumerate(twin.outputs)]
     lines += ["save ('-v6', 'out.mat', '-struct', 'out');", "printf ('%s', version ('-blas'));"]
-    (folder / "program.m").write_text("\n".join(lines))
-    done = subprocess.run(
-        [OCTAVE, "--no-init-file", "--no-history", "--quiet", "program.m"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        timeout=300,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **environ},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, load_mat(folder / "out.mat")
+    blas = run_octave(folder, "\n".join(lines), OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", **environ)
+    return blas, load_mat(folder / "out.mat")
 
 
 def ours(twin: Twin, call: Callable[..., Any], case: int, order: Any) -> tuple[list[Any], Any]:
