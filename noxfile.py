@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ from seedbed.sessions import (
     group,
     write_locks,
 )
+from seedbed.sessions.installation import as_it_is
 from seedbed.sessions.locks import EXCLUDE_NEWER, compiled, renewed
 
 nox.needs_version = ">=2025.2.9"
@@ -40,6 +42,8 @@ VERSION_MARK = "{{ cookiecutter.__seedbed }}"
 DIGEST_MARK = '{% include ["seedbed.sha256", "templates/seedbed.sha256"] %}'
 PIN = re.compile(r"^([a-z0-9-]+==\S+ \\\n)((?:    --hash=.*\n)+)", re.MULTILINE)  # a package, and its hashes
 
+OCTAVE_PACKAGES = ("octave", "gcc", "libc6-dev")  # with what puts Octave on SciPy's own OpenBLAS
+OCTAVE_TESTS = "tests/end_to_end/test_octave*.py"
 IMAGE_TESTS = ("tests/end_to_end/test_image.py", "tests/test_image_difference.py")
 
 
@@ -99,6 +103,16 @@ def image(session: nox.Session) -> None:
 def image_cuda(session: nox.Session) -> None:
     """The same of the CUDA image (5 GB), as far as it goes without a GPU."""
     build_and_try(session, "cuda")
+
+
+@nox.session(default=False, venv_backend="none")
+def octave(session: nox.Session) -> None:
+    """The tests beside a real Octave; root installs Debian's where it is missing. Arguments go to pytest."""
+    install_octave(session)
+    if shutil.which("octave-cli") is None:
+        session.skip(f"no octave-cli on the PATH: as root, `apt-get install {' '.join(OCTAVE_PACKAGES)}`")
+    tests = map(str, sorted(Path().glob(OCTAVE_TESTS)))
+    session.run(environment(session, CPU_LOCK), "-m", "pytest", *tests, *session.posargs)
 
 
 @nox.session(default=False)
@@ -181,6 +195,15 @@ def blank(lock: str) -> str:
         lock,
         flags=re.M,
     )
+
+
+def install_octave(session: nox.Session) -> None:
+    """Install Debian's Octave if it is missing and this user may; where that fails, apt-get has said why."""
+    if shutil.which("octave-cli") or os.geteuid() or not shutil.which("apt-get") or as_it_is(session):
+        return
+    environ = {"DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *OCTAVE_PACKAGES]):
+        session.run("apt-get", "-qq", *arguments, env=environ, external=True, success_codes=range(256))
 
 
 def build_and_try(session: nox.Session, kind: str) -> None:

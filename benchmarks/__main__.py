@@ -27,6 +27,7 @@ class Subject(StrEnum):
     SEEDING = auto()
     FINGERPRINT = auto()
     COMPARISON = auto()
+    MATLAB = auto()
     REPRO = auto()
 
 

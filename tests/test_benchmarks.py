@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 import typer
-from benchmarks import comparison, fingerprint, repro, seeding, startup
+from benchmarks import comparison, fingerprint, matlab, repro, seeding, startup
 from benchmarks.__main__ import Subject, main
+from benchmarks.matlab import AtMost
 from benchmarks.timing import Row, in_turns
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make arrays of a megabyte, and no process that imports torch."""
     monkeypatch.setattr(fingerprint, "MEGABYTES", 1)
     monkeypatch.setattr(comparison, "MEGABYTES", 1)
+    monkeypatch.setattr(matlab, "NUMBERS", 1000)
     monkeypatch.setattr(seeding, "CALLS", 1)
     monkeypatch.setattr(seeding, "process", lambda *arguments: lambda: arguments)
 
@@ -46,6 +48,12 @@ def test_a_bar_that_is_the_peers_time_is_met_by_the_ratio() -> None:
     assert Row(name="", ours=[1.0], peer="peer", theirs=[1.0], no_slower=True).met is True
     assert Row(name="", ours=[1.1], peer="peer", theirs=[1.0], no_slower=True).met is False
     assert Row(name="", ours=[1.1], peer="peer", no_slower=True).met is None
+
+
+def test_a_bar_of_so_many_times_the_peers_time_is_met_by_the_ratio() -> None:
+    assert AtMost(name="", ours=[1.5], peer="peer", theirs=[1.0], times=1.5).met is True
+    assert AtMost(name="", ours=[1.6], peer="peer", theirs=[1.0], times=1.5).met is False
+    assert AtMost(name="", ours=[1.6], peer="peer", times=1.5).met is None
 
 
 def test_a_figure_is_a_time_in_a_unit_that_fits_or_a_rate() -> None:
@@ -99,6 +107,15 @@ def test_every_fingerprint_of_a_large_array_has_a_bar() -> None:
     rows = list(fingerprint.measure(rounds=1))
     assert [row.bar for row in rows] == ["above 1.00 GB/s"] * 4 + [""]
     assert {row.size for row in rows} == {10**6}
+
+
+def test_matlabs_stream_is_measured_against_numpys_legacy_generator() -> None:
+    rows = list(matlab.measure(rounds=2))
+    assert [(row.name, row.peer, row.bar) for row in rows] == [
+        ("MATLAB's rand, 1,000 numbers", "RandomState.random_sample", "1.5 times"),
+        ("MATLAB's randn, 1,000 numbers", "RandomState.standard_normal", "5 times"),
+    ]
+    assert all(len(row.ours) == len(row.theirs or []) == 2 for row in rows)
 
 
 def test_the_whole_check_is_timed_on_two_cores_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

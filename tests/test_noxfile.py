@@ -106,6 +106,41 @@ def test_without_an_engine_the_image_is_skipped(monkeypatch: pytest.MonkeyPatch,
         noxfile.build_and_try(fake_session(), "cpu")
 
 
+@pytest.mark.parametrize(
+    ("user", "apt_get", "as_it_is"), [(0, True, False), (0, False, False), (1000, True, False), (0, True, True)]
+)
+def test_without_octave_root_installs_it_where_that_goes_and_else_its_tests_are_skipped(
+    monkeypatch: pytest.MonkeyPatch, user: int, apt_get: bool, as_it_is: bool
+) -> None:
+    session = fake_session()
+    session._runner.global_config.no_install = as_it_is  # nox -R
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setattr("shutil.which", lambda name: name if name == "apt-get" and apt_get else None)
+    with pytest.raises(
+        StoppedError, match="no octave-cli on the PATH: as root, `apt-get install octave gcc libc6-dev`"
+    ):
+        noxfile.octave(session)
+    commands = [call.args[2] for call in session.run.call_args_list if call.args[0] == "apt-get"]
+    assert commands == (["update", "install"] if user == 0 and apt_get and not as_it_is else [])
+
+
+def test_with_octave_its_tests_are_run_and_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = fake_session()
+    session.posargs.append("-x")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr(noxfile, "environment", lambda _, lock: f"python of {lock}")
+    noxfile.octave(session)
+    ((command, _),) = session.run.call_args_list
+    assert command[:3] == (f"python of {CPU_LOCK}", "-m", "pytest")
+    assert command[-1] == "-x"
+    assert {Path(name).name for name in command[3:-1]} >= {"test_octave.py", "test_octave_solvers.py"}
+
+
+def test_ci_installs_the_same_packages_for_octave() -> None:
+    assert f"--no-install-recommends {' '.join(noxfile.OCTAVE_PACKAGES)};" in read(".ci/run")
+
+
 def test_the_dockerfile_has_the_projects_own_versions() -> None:
     dockerfile = read("Dockerfile")
     (base,) = re.findall(r"^ARG BASE=(\S+)", dockerfile, re.MULTILINE)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from seedbed import matlab as matlab
     from seedbed import rng_state as rng_state
     from seedbed.estimator import seed_estimator as seed_estimator
     from seedbed.hashseed import ensure_hashseed as ensure_hashseed
@@ -22,6 +23,7 @@ _HOME = {
     "Streams": "streams",
     "ensure_hashseed": "hashseed",
     "loader_kwargs": "loader",
+    "matlab": "matlab",
     "rng_state": "rng_state",
     "seed_estimator": "estimator",
     "seeded": "seeding",
@@ -37,6 +39,7 @@ __all__ = [
     "__version__",
     "ensure_hashseed",
     "loader_kwargs",
+    "matlab",
     "rng_state",
     "seed_estimator",
     "seeded",

@@ -37,6 +37,10 @@ class RecordError(SeedbedError):
     """A record that cannot be read or written: the file, the place in it, and what was expected."""
 
 
+class MatlabError(SeedbedError, ValueError):
+    """A seed, size, state or .mat file that MATLAB's or Octave's streams do not take."""
+
+
 class SeedbedWarning(UserWarning):
     """Something that Seedbed was asked to set and could not: said, never silent."""
 
