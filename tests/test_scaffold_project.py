@@ -21,7 +21,7 @@ from seedbed.errors import ScaffoldError
 from seedbed.scaffold import project
 from seedbed.scaffold.git import git
 from seedbed.scaffold.project import create, render
-from tests.refused_answers import ORCID, REFUSED
+from tests.refused_answers import DEFAULTS, ORCID, REFUSED
 from tests.scaffolding import ANSWERS, isolate, know, running, tree
 
 DEVICES = ("cpu", "cuda")
@@ -74,6 +74,12 @@ def test_what_is_not_answered_has_its_default_and_the_folders_name(tmp_path: Pat
         "device": "cpu",
         "example": "digits",
     }
+
+
+@pytest.mark.parametrize("name", ["Müller", "3d-study", "test", "numpy"])
+def test_a_folders_name_that_is_no_packages_gives_one_that_is(tmp_path: Path, name: str) -> None:
+    create(tmp_path / name, {"example": "empty"}, defaults=True)
+    assert [path.name for path in (tmp_path / name / "src").iterdir()] == [DEFAULTS[name]]
 
 
 def test_it_is_as_open_as_any_new_folder(tmp_path: Path) -> None:
