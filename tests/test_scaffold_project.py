@@ -207,7 +207,7 @@ def test_where_nothing_can_be_written_no_hidden_folder_is_named(
     def refused(*arguments: object, **options: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".seedbed-x/waves"))
 
-    monkeypatch.setattr(*((tempfile, at) if at == "mkdtemp" else (Path, at)), refused)
+    monkeypatch.setattr(tempfile if at == "mkdtemp" else Path, at, refused)
     with pytest.raises(ScaffoldError) as said:
         project.create(tmp_path / "deep/waves", ANSWERS, defaults=True)
     assert str(said.value) == f"{tmp_path}/deep/waves cannot be made in {tmp_path}: Permission denied"
@@ -326,6 +326,31 @@ def test_every_combination_is_filled_in_and_parses(made: tuple[Path, dict[str, s
     assert parsed[".copier-answers.yml"] == made[1]
     assert parsed[".devcontainer/devcontainer.json"]["build"]["args"]["VARIANT"] == made[1]["device"]
     assert parsed[".github/workflows/ci.yml"]["jobs"]["all"]["steps"]
+
+
+def test_the_readme_tells_of_gpus_where_they_are_of_use(made: tuple[Path, dict[str, str]]) -> None:
+    folder, answers = made
+    text = (folder / "README.md").read_text()
+    commands = [line for line in text.splitlines() if line.startswith("$ docker run ")]
+    computes_there = answers["example"] == "digits"
+    assert len(commands) == 2
+    assert all(("--gpus all" in line) is (answers["device"] == "cuda" and computes_there) for line in commands)
+    assert ("once an experiment uses it" in text) is not computes_there
+    assert ("with NumPy, on the CPU" in text) is (answers["device"] == "cuda" and not computes_there)
+
+
+def test_no_line_of_what_people_read_is_too_long(made: tuple[Path, dict[str, str]]) -> None:
+    for name in ("README.md", "records/README.md", "Dockerfile", "noxfile.py", ".github/workflows/ci.yml"):
+        long = [line for line in (made[0] / name).read_text().splitlines() if len(line) > 120]
+        assert [line for line in long if AUTHOR not in line] == [], name
+
+
+def test_the_dockerfiles_first_commands_are_complete(made: tuple[Path, dict[str, str]]) -> None:
+    folder, answers = made
+    header = (folder / "Dockerfile").read_text().split("\n\n")[0]
+    commands = [line.removeprefix("#   ") for line in header.splitlines() if line.startswith("#   ")]
+    assert commands == [f"docker build -t wellen --build-arg VARIANT={device} ." for device in DEVICES]
+    assert f"Without --build-arg it is {answers['device']}." in header
 
 
 def test_pyproject_says_what_was_answered(made: tuple[Path, dict[str, str]]) -> None:

@@ -212,6 +212,15 @@ def test_the_tools_are_ours() -> None:
     assert {tool for entry in hooks for tool in entry["additional_dependencies"]} == set(theirs["lint"])
 
 
+def test_the_workflow_runs_what_is_fixed() -> None:
+    """Actions by commit, since a tag can be moved, and the nox of our own lock."""
+    steps = yaml.safe_load(file(".github/workflows/ci.yml", of=TREE))["jobs"]["all"]["steps"]
+    actions = [step["uses"] for step in steps if "uses" in step]
+    assert [action.partition("@")[0] for action in actions] == ["actions/checkout", "actions/setup-python"]
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in actions)
+    assert f"python -m pip install nox=={pins('requirements.lock')['nox'][0]}" in [step.get("run") for step in steps]
+
+
 @pytest.mark.parametrize("name", ["BASE", "BASE_DIGEST"])
 def test_the_base_image_is_ours(name: str) -> None:
     ours = re.findall(rf"^ARG {name}=.+$", file("Dockerfile"), re.MULTILINE)

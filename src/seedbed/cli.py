@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from seedbed.rerun.plan import Plan
 
 RECORDS = Path("records")
-"""Where a project keeps the records of other machines; those of this one land in its folder `local`."""
+"""Where a project keeps the records of other machines."""
+
+LOCAL = RECORDS / "local"
+"""Where those of this one land."""
 
 EXIT_BROKEN = 1
 EXIT_UNREADABLE = 2
@@ -138,8 +141,7 @@ def _words(texts: list[str]) -> list[str]:
 def _default_out(resume: bool) -> Path:
     from seedbed.rerun.partial import latest
 
-    local = RECORDS / "local"
-    return latest(local) if resume else local / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    return latest(LOCAL) if resume else LOCAL / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def _check(
@@ -172,7 +174,7 @@ def _check(
 def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> int:
     from seedbed import report
     from seedbed.errors import RecordError
-    from seedbed.record import compare_records, read, to_json
+    from seedbed.record import JSON_NAME, compare_records, read, to_json
     from seedbed.rerun.partial import is_lost
 
     if json:
@@ -189,6 +191,9 @@ def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> i
             continue
         print(report.summarise(matches, this.name, other.name), file=sys.stderr)
         broken |= any(match.kept is False for match in matches)
+    if folder.parent == LOCAL and not any(RECORDS.glob(f"*/{JSON_NAME}")):
+        make = f"the same with --out {RECORDS}/NAME (with nox after `--`) makes one that can be committed"
+        print(f"seedbed: {RECORDS} has no record to compare with yet: {make}", file=sys.stderr)
     print(f"record: {folder}", file=sys.stderr)
     if is_lost(folder):
         keep = f'start it with -v "$PWD/records:{RECORDS.resolve()}" to keep what is written there'
