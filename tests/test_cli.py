@@ -87,7 +87,7 @@ def test_the_default_folder_is_new_and_local(study: Write) -> None:
 
 def test_where_no_record_is_committed_it_says_how_to_make_one(study: Write) -> None:
     study(FIXED)
-    hint = "seedbed: records has no record to compare with yet: the same with --out records/NAME (with nox after `--`)"
+    hint = "seedbed: records has no record to compare with yet: the same with --out records/NAME "
     local = seedbed("repro", "study:fixed", *QUICK)
     assert local.stderr.count(hint) == 1
     first = record_of(study, "study:fixed", out="records/mine")

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -199,6 +200,14 @@ def file(name: str, *, of: Any = ROOT) -> str:
 
 def test_the_python_is_ours() -> None:
     assert file(".python-version", of=TREE) == file(".python-version")
+
+
+@pytest.mark.parametrize("noxfile", [ROOT / "noxfile.py", TREE / "noxfile.py"], ids=["ours", "a project's"])
+def test_types_run_no_script_that_names_a_folder(noxfile: Path) -> None:
+    """After a move of the project, `mypy` would start the Python of the folder that is gone."""
+    text = noxfile.read_text(encoding="utf-8")
+    assert 'session.run("python", "-m", "mypy", ' in text
+    assert 'session.run("mypy"' not in text
 
 
 def test_the_tools_are_ours() -> None:

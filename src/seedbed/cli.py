@@ -192,7 +192,8 @@ def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> i
         print(report.summarise(matches, this.name, other.name), file=sys.stderr)
         broken |= any(match.kept is False for match in matches)
     if folder.parent == LOCAL and not any(RECORDS.glob(f"*/{JSON_NAME}")):
-        make = f"the same with --out {RECORDS}/NAME (with nox after `--`) makes one that can be committed"
+        out = f"--out {RECORDS}/NAME"
+        make = f'the same with {out} (nox -s "repro(cpu)" -- {out}) makes one that can be committed'
         print(f"seedbed: {RECORDS} has no record to compare with yet: {make}", file=sys.stderr)
     print(f"record: {folder}", file=sys.stderr)
     if is_lost(folder):
