@@ -61,7 +61,8 @@ def types(session: nox.Session) -> None:
     """Types (mypy, strict), against the locked libraries."""
     python = environment(session, CPU_LOCK)
     session.install(*group("types"))
-    session.run("mypy", f"--python-executable={python}", *session.posargs)
+    # Not the script `mypy`, whose first line names the folder that the project was in when it was installed.
+    session.run("python", "-m", "mypy", f"--python-executable={python}", *session.posargs)
 
 
 @nox.session

@@ -1,21 +1,12 @@
 """Cookiecutter runs this once all is answered: what copier.yml would refuse (by templates/checks) is refused here."""
 
-import keyword
 import re
 import sys
 
 ANSWERS = {{dict(cookiecutter) | pprint}}
 
-# What the package's name may not hide, beside what is Python's own
-LIBRARIES = """
-    annotated_doc annotated_types click cloudpickle conftest cpuinfo dumb_init filelock flax fsspec functorch
-    hypothesis iniconfig isympy jax jinja2 joblib keras lightning markdown_it markupsafe matplotlib mdurl mlflow
-    mpmath msgspec narwhals networkx nox noxfile numba numpy optuna packaging pandas pip pkg_resources pluggy polars
-    psutil py pydantic pydantic_core pygments pynvml pytest records rich safetensors scipy seaborn seedbed
-    setuptools shellingham site sitecustomize sklearn src sympy tensorflow test tests threadpoolctl torch torchaudio
-    torchgen torchvision transformers typer typing_extensions typing_inspection usercustomize vendor wandb wheel
-    xarray yaml
-"""
+TAKEN = " ".join(ANSWERS["_taken"]).split()
+"""What the package's name may not hide: Python's modules and words, and what else an environment has."""
 
 
 def text(value):
@@ -29,9 +20,12 @@ def text(value):
 
 
 def package_name(value):
-    if not re.fullmatch("[a-z][a-z0-9_]*", value):
-        return f'"{value}" is no name of a package: a small letter, then small letters, digits and _, as in my_study'
-    if value in {*LIBRARIES.split(), *sys.stdlib_module_names, *keyword.kwlist, *keyword.softkwlist}:
+    if not re.fullmatch("[a-z]([a-z0-9_]*[a-z0-9])?", value):
+        return (
+            f'"{value}" is no name of a package: a small letter, then small letters and digits, with _ between, '
+            "as in my_study"
+        )
+    if value in TAKEN:
         return (
             f'"{value}" would hide the package, module or word of Python of that name: take another, as in my_{value}'
         )
@@ -53,7 +47,9 @@ def orcid(value):
 
 def project_slug(value):
     return (
-        "" if re.fullmatch("[a-z][a-z0-9-]*", value) else f'"{value}": small letters, digits and - only, as in my-study'
+        ""
+        if re.fullmatch("[a-z]([a-z0-9-]*[a-z0-9])?", value)
+        else f'"{value}": small letters, digits and - only, as in my-study'
     )
 
 

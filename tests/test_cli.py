@@ -85,6 +85,18 @@ def test_the_default_folder_is_new_and_local(study: Write) -> None:
     assert len(list(Path("records/local").glob("*Z/record.json"))) == 1
 
 
+def test_where_no_record_is_committed_it_says_how_to_make_one(study: Write) -> None:
+    study(FIXED)
+    hint = "seedbed: records has no record to compare with yet: the same with --out records/NAME "
+    local = seedbed("repro", "study:fixed", *QUICK)
+    assert local.stderr.count(hint) == 1
+    first = record_of(study, "study:fixed", out="records/mine")
+    assert hint not in first.stderr  # this is the one that can be committed
+    later = seedbed("repro", "study:fixed", *QUICK, "--out", "records/local/later")
+    assert hint not in later.stderr
+    assert "later against mine, same bits" in later.stderr
+
+
 def test_the_records_of_other_machines_are_compared_and_a_bad_one_passed_over(study: Write) -> None:
     assert record_of(study, "study:fixed", out="records/theirs").exit_code == 0
     Path("records/bad").mkdir()

@@ -11,7 +11,7 @@ from seedbed import cli
 from seedbed.scaffold import project
 from seedbed.scaffold.git import first_commit, git
 from seedbed.scaffold.project import render
-from tests.scaffolding import ANSWERS, OLDER, commit_all, isolate, of_version, running, template_file
+from tests.scaffolding import ANSWERS, OLDER, ROOT, commit_all, isolate, of_version, running, template_file
 
 GIVEN = {
     "project_name": "Wellen",
@@ -69,7 +69,34 @@ def test_new_takes_every_answer_as_an_option() -> None:
 
 def test_an_empty_answer_is_an_answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(monkeypatch, "new", "waves", "--defaults", "--author", "") == cli.EXIT_UNREADABLE
-    assert capsys.readouterr().err == "seedbed: Validation error for question 'author': it is empty\n"
+    assert capsys.readouterr().err == "seedbed: --author: it is empty\n"
+
+
+@pytest.mark.parametrize(("option", "answer"), [("license", "GPL-3.0"), ("device", "tpu"), ("example", "Digits")])
+def test_a_choice_that_is_none_names_the_option_and_the_choices(option: str, answer: str) -> None:
+    result = seedbed("new", "waves", "--defaults", f"--{option}", answer)
+    assert result.exit_code == cli.EXIT_UNREADABLE
+    assert f"Invalid value for '--{option}'" in result.stderr
+    for choice in choices(option):
+        assert f"'{choice}'" in result.stderr
+    assert not Path("waves").exists()
+
+
+def choices(question: str) -> list[str]:
+    """What copier.yml lets one choose from."""
+    found = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))[question]["choices"]
+    return list(found.values() if isinstance(found, dict) else found)
+
+
+def test_the_help_of_new_has_each_question_and_its_choices() -> None:
+    found = " ".join(seedbed("new", "--help").stdout.split())
+    questions = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+    for name, question in questions.items():
+        if "help" in question:
+            assert f"--{name.replace('_', '-')} <" in found
+        if "choices" in question:
+            assert f"--{name} <{'|'.join(choices(name))}>" in found
+    assert found.count("[default: ") == 7
 
 
 def test_new_says_why_there_is_no_commit() -> None:
@@ -98,7 +125,7 @@ def test_new_below_a_file_is_one_line_and_exit_status_2(
     assert refused(monkeypatch, "new", "file/waves", "--defaults") == cli.EXIT_UNREADABLE
     error = capsys.readouterr().err
     assert error.startswith("seedbed: ")
-    assert "Not a directory" in error
+    assert error == "seedbed: file/waves cannot be made in " + str(Path("file").resolve()) + ": Not a directory\n"
     assert error.count("\n") == 1
 
 

@@ -1,11 +1,13 @@
 """A new project: whole or not at all, and what is in it."""
 
 import ast
+import errno
 import itertools
 import json
 import os
 import re
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +19,11 @@ import yaml
 from copier.errors import CopierAnswersInterrupt
 
 import seedbed
-from seedbed.errors import ScaffoldError
+from seedbed.errors import AnswerError, ScaffoldError
 from seedbed.scaffold import project
 from seedbed.scaffold.git import git
 from seedbed.scaffold.project import create, render
-from tests.refused_answers import ORCID, REFUSED
+from tests.refused_answers import DEFAULTS, ORCID, REFUSED
 from tests.scaffolding import ANSWERS, isolate, know, running, tree
 
 DEVICES = ("cpu", "cuda")
@@ -76,6 +78,12 @@ def test_what_is_not_answered_has_its_default_and_the_folders_name(tmp_path: Pat
     }
 
 
+@pytest.mark.parametrize("name", ["Müller", "3d-study", "test", "numpy"])
+def test_a_folders_name_that_is_no_packages_gives_one_that_is(tmp_path: Path, name: str) -> None:
+    create(tmp_path / name, {"example": "empty"}, defaults=True)
+    assert [path.name for path in (tmp_path / name / "src").iterdir()] == [DEFAULTS[name]]
+
+
 def test_it_is_as_open_as_any_new_folder(tmp_path: Path) -> None:
     create(tmp_path / "waves", ANSWERS, defaults=True)
     (tmp_path / "any").mkdir()
@@ -120,15 +128,16 @@ def test_what_is_in_a_folder_is_not_touched(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(("question", "answer", "reason"), REFUSED)
 def test_a_refused_answer_leaves_nothing_behind(tmp_path: Path, question: str, answer: str, reason: str) -> None:
-    with pytest.raises(ScaffoldError) as refused:
+    with pytest.raises(AnswerError) as refused:
         create(tmp_path / "deep/waves", {**ANSWERS, question: answer}, defaults=True)
-    assert str(refused.value) == f"Validation error for question '{question}': {reason}"
+    assert (refused.value.question, refused.value.reason) == (question, reason)
+    assert str(refused.value) == f"{question}: {reason}"
     assert is_untouched(tmp_path)
 
 
 @pytest.mark.parametrize(("question", "answer"), [("license", "GPL-3.0"), ("device", "tpu"), ("example", "Digits")])
 def test_a_choice_that_is_none_is_refused(tmp_path: Path, question: str, answer: str) -> None:
-    with pytest.raises(ScaffoldError, match=f"Invalid choice for '{question}': '{answer}' is not in"):
+    with pytest.raises(AnswerError, match=f"^{question}: '{answer}' is not in "):
         create(tmp_path / "waves", {**ANSWERS, question: answer}, defaults=True)
     assert is_untouched(tmp_path)
 
@@ -189,6 +198,21 @@ def test_an_interrupt_of_git_leaves_nothing_behind(tmp_path: Path, monkeypatch: 
     assert [path.name for path in tmp_path.iterdir()] == ["waves"]
 
 
+@pytest.mark.parametrize("at", ["mkdtemp", "rename"])
+def test_where_nothing_can_be_written_no_hidden_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Refused by the system, at the first file or the last: by hand, as who runs the tests may be one who may all."""
+
+    def refused(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".seedbed-x/waves"))
+
+    monkeypatch.setattr(tempfile if at == "mkdtemp" else Path, at, refused)
+    with pytest.raises(ScaffoldError) as said:
+        project.create(tmp_path / "deep/waves", ANSWERS, defaults=True)
+    assert str(said.value) == f"{tmp_path}/deep/waves cannot be made in {tmp_path}: Permission denied"
+
+
 def test_without_copier_its_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "copier", None)
     with pytest.raises(ScaffoldError, match=r"copier is not installed, .*: `python -m pip install 'seedbed\[new\]'`"):
@@ -218,7 +242,7 @@ def test_a_letter_beyond_the_first_65536_is_a_letter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mark", ["\x80", "\x85"])
 def test_a_mark_that_yaml_has_no_place_for_is_refused(tmp_path: Path, mark: str) -> None:
-    with pytest.raises(ScaffoldError, match="Validation error for question 'author'"):
+    with pytest.raises(ScaffoldError, match="^author: it has a quotation mark"):
         render(running(), tmp_path / "waves", {**ANSWERS, "author": f"a{mark}b"}, defaults=True)
 
 
@@ -302,6 +326,31 @@ def test_every_combination_is_filled_in_and_parses(made: tuple[Path, dict[str, s
     assert parsed[".copier-answers.yml"] == made[1]
     assert parsed[".devcontainer/devcontainer.json"]["build"]["args"]["VARIANT"] == made[1]["device"]
     assert parsed[".github/workflows/ci.yml"]["jobs"]["all"]["steps"]
+
+
+def test_the_readme_tells_of_gpus_where_they_are_of_use(made: tuple[Path, dict[str, str]]) -> None:
+    folder, answers = made
+    text = (folder / "README.md").read_text()
+    commands = [line for line in text.splitlines() if line.startswith("$ docker run ")]
+    computes_there = answers["example"] == "digits"
+    assert len(commands) == 2
+    assert all(("--gpus all" in line) is (answers["device"] == "cuda" and computes_there) for line in commands)
+    assert ("once an experiment uses it" in text) is not computes_there
+    assert ("with NumPy, on the CPU" in text) is (answers["device"] == "cuda" and not computes_there)
+
+
+def test_no_line_of_what_people_read_is_too_long(made: tuple[Path, dict[str, str]]) -> None:
+    for name in ("README.md", "records/README.md", "Dockerfile", "noxfile.py", ".github/workflows/ci.yml"):
+        long = [line for line in (made[0] / name).read_text().splitlines() if len(line) > 120]
+        assert [line for line in long if AUTHOR not in line] == [], name
+
+
+def test_the_dockerfiles_first_commands_are_complete(made: tuple[Path, dict[str, str]]) -> None:
+    folder, answers = made
+    header = (folder / "Dockerfile").read_text().split("\n\n")[0]
+    commands = [line.removeprefix("#   ") for line in header.splitlines() if line.startswith("#   ")]
+    assert commands == [f"docker build -t wellen --build-arg VARIANT={device} ." for device in DEVICES]
+    assert f"Without --build-arg it is {answers['device']}." in header
 
 
 def test_pyproject_says_what_was_answered(made: tuple[Path, dict[str, str]]) -> None:

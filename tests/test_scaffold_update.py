@@ -229,6 +229,56 @@ def test_what_the_researcher_is_to_keep_is_what_copier_leaves_alone() -> None:
     assert skipped == [f"/{name}" for name in OWN]
 
 
+# A folder in a larger repository
+
+WHO = ("-c", "user.name=Grace", "-c", "user.email=grace@example.org")
+
+
+@pytest.fixture
+def within(tmp_path: Path, rendered: Make) -> Path:
+    """An older project, a folder in a larger repository, which has a README of its own."""
+    folder = tmp_path / "larger/Doku/größer/waves"
+    shutil.copytree(rendered(older()), folder)
+    git(tmp_path / "larger", "init", "--quiet")
+    shutil.copy(folder / "README.md", tmp_path / "larger/README.md")
+    commit_all(tmp_path / "larger")
+    return folder
+
+
+def test_a_project_in_a_larger_repository_is_updated(within: Path, make: Make) -> None:
+    larger = within.parents[2]
+    before = {name: content for name, content in tree(larger).items() if "/waves/" not in name}
+    assert update(within) == NOTHING
+    alone = make(older())
+    update(alone)
+    assert tree(within) == tree(alone)
+    assert {name: content for name, content in tree(larger).items() if "/waves/" not in name} == before
+    assert module.is_changed(within)
+
+
+def test_a_conflict_in_a_larger_repository_is_named_from_the_project(within: Path) -> None:
+    edit(within / "README.md", "## Run it once more\n", "## Run it my way\n")
+    (within / "größe.txt").write_text("mine\n")
+    commit_all(within)
+    assert update(within) == ["README.md"]
+
+
+def test_what_was_deleted_is_not_taken_for_its_like_elsewhere(within: Path) -> None:
+    (within / "README.md").unlink()
+    commit_all(within)
+    before = (within.parents[2] / "README.md").read_bytes()
+    assert update(within) == ["README.md"]
+    assert (within.parents[2] / "README.md").read_bytes() == before
+
+
+def test_nothing_to_do_in_a_larger_repository(tmp_path: Path, rendered: Make) -> None:
+    shutil.copytree(rendered(running()), tmp_path / "larger/waves")
+    git(tmp_path / "larger", "init", "--quiet")
+    commit_all(tmp_path / "larger")
+    assert update(tmp_path / "larger/waves") == NOTHING
+    assert not module.is_changed(tmp_path / "larger")
+
+
 # What cannot be updated
 
 
@@ -246,14 +296,20 @@ def test_a_folder_that_seedbed_did_not_make_is_refused(tmp_path: Path) -> None:
 
 def test_a_project_without_a_repository_is_refused(tmp_path: Path) -> None:
     render(running(), tmp_path / "waves", ANSWERS, defaults=True)
-    refused(tmp_path / "waves", "waves is not the top of a git repository, .*: `git init`")
+    refused(tmp_path / "waves", "waves is in no git repository, .*: `git init` in it, and commit$")
 
 
-def test_a_project_within_a_repository_is_refused(tmp_path: Path) -> None:
-    git(tmp_path, "init", "--quiet")
-    render(running(), tmp_path / "waves", ANSWERS, defaults=True)
-    commit_all(tmp_path)
-    refused(tmp_path / "waves", "waves is not the top of a git repository")
+def test_a_project_that_its_repository_ignores_is_in_none(within: Path) -> None:
+    git(within, "rm", "-r", "--quiet", "--cached", ".")
+    (within.parents[2] / ".gitignore").write_text("/Doku/\n")
+    git(within.parents[2], "add", ".gitignore")
+    git(within.parents[2], *WHO, "commit", "--quiet", "--message=Ignored")
+    refused(within, "waves is in no git repository, .*: `git init` in it, and commit$")
+
+
+def test_changes_anywhere_in_a_larger_repository_are_refused(within: Path) -> None:
+    (within.parents[2] / "elsewhere.txt").write_text("mine")
+    refused(within, "larger, where .*waves is, has changes that are not committed: commit them")
 
 
 def test_without_git_nothing_is_updated(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +370,7 @@ def test_a_broken_wheel_is_refused(make: Make, name: str, content: bytes, reason
         (b"", "has to be a list of questions and answers, all of them texts"),
         (b"!!python/object/apply:os.getcwd []", "cannot be read: could not determine a constructor"),
         (b'package_name: "numpy"\n', '"numpy" would hide the package'),
-        (b'license: "GPL"\n', "Invalid choice for 'license'"),
+        (b'license: "GPL"\n', r"waves/\.copier-answers\.yml: license: 'GPL' is not in "),
     ],
 )
 def test_answers_that_are_none_are_refused(make: Make, content: bytes, reason: str) -> None:
@@ -381,7 +437,22 @@ def test_a_conflict_of_copiers_is_one_here_too(copied: Path) -> None:
 def test_what_copier_refuses_is_said(copied: Path) -> None:
     edit(copied / ANSWERS_FILE, "_commit: v1\n", "")
     commit_all(copied)
-    refused(copied, "waves: Cannot update")
+    refused(copied, "waves is copier's, and `copier update` in it says: Cannot update")
+
+
+def test_what_copier_made_without_a_repository_is_copiers_to_refuse(copied: Path) -> None:
+    shutil.rmtree(copied / ".git")
+    refused(copied, "`copier update` in it says: Updating is only supported in git-tracked subprojects")
+
+
+def test_what_copier_made_in_a_larger_repository_is_updated(copied: Path) -> None:
+    shutil.rmtree(copied / ".git")
+    git(copied.parent, "init", "--quiet")
+    git(copied.parent, "add", "waves")
+    git(copied.parent, *WHO, "commit", "--quiet", "--message=Start")
+    assert update(copied) == NOTHING
+    assert (copied / "a.txt").read_text() == "Waves of v2\n\n\nend\n"
+    assert module.is_changed(copied)
 
 
 def test_without_copier_its_extra_is_named_here_too(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -240,6 +240,29 @@ def test_nothing_is_installed_where_nox_was_told_so(session: MagicMock, install:
     assert install.call_count == 1
     assert session.run_install.call_count == 1  # the fixture's own
     assert leftover.exists()
+    warned(session)
+
+
+def warned(session: MagicMock) -> None:
+    """That an environment is not what the lock and the folder say."""
+    session.warn.assert_called_once()
+    folder = Path(".nox/cpu").absolute()
+    assert session.warn.call_args.args[0].startswith(f"nox -R takes {folder} as it is, not as {CPU_LOCK} and this ")
+
+
+def test_an_environment_that_is_right_is_taken_as_it_is_without_a_word(session: MagicMock, leftover: Path) -> None:
+    session._runner.global_config.no_install = True
+    installation.environment(session, CPU_LOCK)
+    session.warn.assert_not_called()
+
+
+def test_one_that_was_made_in_another_folder_is_warned_of(
+    session: MagicMock, leftover: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session._runner.global_config.no_install = True
+    monkeypatch.chdir(project.rename(project.with_name("moved")))
+    installation.environment(session, CPU_LOCK)
+    warned(session)
 
 
 def test_an_environment_that_is_not_there_is_not_taken_as_it_is(session: MagicMock, install: MagicMock) -> None:

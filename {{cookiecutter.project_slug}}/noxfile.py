@@ -26,7 +26,8 @@ def types(session: nox.Session) -> None:
     """Types (mypy, strict), against the locked libraries."""
     python = sessions.environment(session, sessions.CPU_LOCK)
     session.install(*sessions.group("types"))
-    session.run("mypy", "--python-executable", python, *session.posargs)
+    # Not the script `mypy`, whose first line names the folder that the project was in when it was installed.
+    session.run("python", "-m", "mypy", "--python-executable", python, *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from seedbed.errors import SeedbedError
+from seedbed.errors import AnswerError, ScaffoldError, SeedbedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from seedbed.rerun.plan import Plan
 
 RECORDS = Path("records")
-"""Where a project keeps the records of other machines; those of this one land in its folder `local`."""
+"""Where a project keeps the records of other machines."""
+
+LOCAL = RECORDS / "local"
+"""Where those of this one land."""
 
 EXIT_BROKEN = 1
 EXIT_UNREADABLE = 2
@@ -40,7 +43,6 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
-Question = Annotated[str | None, typer.Option(show_default=False)]
 
 
 def main(name: str | None = None) -> None:
@@ -139,8 +141,7 @@ def _words(texts: list[str]) -> list[str]:
 def _default_out(resume: bool) -> Path:
     from seedbed.rerun.partial import latest
 
-    local = RECORDS / "local"
-    return latest(local) if resume else local / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    return latest(LOCAL) if resume else LOCAL / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def _check(
@@ -173,7 +174,7 @@ def _check(
 def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> int:
     from seedbed import report
     from seedbed.errors import RecordError
-    from seedbed.record import compare_records, read, to_json
+    from seedbed.record import JSON_NAME, compare_records, read, to_json
     from seedbed.rerun.partial import is_lost
 
     if json:
@@ -190,6 +191,10 @@ def _show(record: "Record", folder: Path, promises: "Promises", json: bool) -> i
             continue
         print(report.summarise(matches, this.name, other.name), file=sys.stderr)
         broken |= any(match.kept is False for match in matches)
+    if folder.parent == LOCAL and not any(RECORDS.glob(f"*/{JSON_NAME}")):
+        out = f"--out {RECORDS}/NAME"
+        make = f'the same with {out} (nox -s "repro(cpu)" -- {out}) makes one that can be committed'
+        print(f"seedbed: {RECORDS} has no record to compare with yet: {make}", file=sys.stderr)
     print(f"record: {folder}", file=sys.stderr)
     if is_lost(folder):
         keep = f'start it with -v "$PWD/records:{RECORDS.resolve()}" to keep what is written there'
@@ -272,14 +277,23 @@ def show(
 @app.command()
 def new(
     folder: Annotated[Path, typer.Argument(help="A new folder for the project.")],
-    project_name: Question = None,
-    package_name: Question = None,
-    description: Question = None,
-    author: Question = None,
-    orcid: Question = None,
-    license: Question = None,  # noqa: A002  (what everybody calls it)
-    device: Question = None,
-    example: Question = None,
+    project_name: Annotated[str | None, typer.Option(help="What it is called.  [default: as the folder]")] = None,
+    package_name: Annotated[
+        str | None, typer.Option(help="What its Python package is called.  [default: made from the project's name]")
+    ] = None,
+    description: Annotated[str | None, typer.Option(help="What it is about, in one sentence.")] = None,
+    author: Annotated[str | None, typer.Option(help='Who writes it.  [default: "The NAME authors"]')] = None,
+    orcid: Annotated[str | None, typer.Option(help="The author's ORCID iD.  [default: none]")] = None,
+    license: Annotated[  # noqa: A002  (what everybody calls it)
+        Literal["MIT", "BSD-3-Clause", "Apache-2.0"] | None, typer.Option(help="Its licence.  [default: MIT]")
+    ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, typer.Option(help="Where its results come from.  [default: cpu]")
+    ] = None,
+    example: Annotated[
+        Literal["digits", "simulation", "empty"] | None,
+        typer.Option(help="The experiment to start with: torch, NumPy, or next to none.  [default: digits]"),
+    ] = None,
     defaults: Annotated[bool, typer.Option("--defaults", help="Ask nothing: take the defaults.")] = False,
 ) -> None:
     """Start a project in which reproducibility already works; what is not given is asked."""
@@ -290,6 +304,8 @@ def new(
     answers = {name: answer for name, answer in zip(questions, given, strict=True) if answer is not None}
     try:
         reason = create(folder, answers, defaults=defaults)
+    except AnswerError as error:
+        raise ScaffoldError(f"--{error.question.replace('_', '-')}: {error.reason}") from None
     except KeyboardInterrupt:
         print("seedbed: interrupted; nothing was made", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None

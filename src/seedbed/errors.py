@@ -33,6 +33,15 @@ class ScaffoldError(SeedbedError):
     """A project that cannot be made, or cannot be brought up to date."""
 
 
+class AnswerError(ScaffoldError):
+    """An answer that no project can be made of: to which question, and why."""
+
+    def __init__(self, question: str, reason: str) -> None:
+        super().__init__(f"{question}: {reason}")
+        self.question = question
+        self.reason = reason
+
+
 class RecordError(SeedbedError):
     """A record that cannot be read or written: the file, the place in it, and what was expected."""
 

@@ -137,6 +137,18 @@ def test_each_engine_gives_the_same_bytes_and_gives_them_again(example: str, clo
         assert [name for name in tree if tree[name] != expected[name]] == [], key
 
 
+@pytest.mark.parametrize("name", ["Müller", "3d-study", "test", "numpy"])
+def test_each_engine_gives_a_package_the_same_name(name: str, clone: Path, tmp_path: Path) -> None:
+    """Of a folder's name that is no package's; what the name is, the unit tests say."""
+    answers = {"project_name": name, "example": "empty"}
+    made = set()
+    for engine in ENGINES:
+        (tmp_path / engine).mkdir()
+        ENGINES[engine](tmp_path / engine / "study", clone, answers)
+        made |= {path.name for path in (tmp_path / engine / "study/src").iterdir()}
+    assert len(made) == 1, made
+
+
 @pytest.fixture(scope="module")
 def project(example: str, clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new project. What its making and the next test take is "from generating to finished tests"."""
@@ -188,9 +200,9 @@ def test_a_new_project_has_an_image(example: str, project: Path) -> None:
     assert name is not None
     records = project / "records"
     records.chmod(0o777)
-    before = set(records.glob("local/*/record.json"))
     engine = os.environ.get("DOCKER", "docker")
     options = ["run", "--rm", f"--user={os.getuid()}:{os.getgid()}", f"--volume={records}:/study/records", name[1]]
+    before = set(records.glob("local/*/record.json"))  # by the tests before this one
     said = run(engine, *options, "repro", "--level=deterministic", "--vary=rerun", cwd=project)
     assert "1 of 1" in said
     assert len(set(records.glob("local/*/record.json")) - before) == 1

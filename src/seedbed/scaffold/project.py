@@ -1,17 +1,21 @@
 """A new project."""
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import seedbed
-from seedbed.errors import ScaffoldError
+from seedbed.errors import AnswerError, ScaffoldError
 from seedbed.scaffold.git import first_commit
 from seedbed.scaffold.layout import lay_out
 from seedbed.scaffold.wheel import Wheel, installed
 
 NO_TERMINAL = "there is no terminal to ask on: give `--defaults`, or the answer to every question as an option"
+REFUSED = re.compile(r"(?:Validation error for question|Invalid choice for) '(\w+)': (.*)", re.DOTALL)
+"""How copier says that an answer is refused: the question, and why."""
+
 MISSING = "copier is not installed, which makes projects: `python -m pip install 'seedbed[new]'`"
 
 
@@ -34,8 +38,10 @@ def create(folder: Path, answers: Mapping[str, str], *, defaults: bool) -> str |
 
     Raises
     ------
+    AnswerError
+        If an answer is refused.
     ScaffoldError
-        If `folder` has something in it, an answer is refused, or there is no terminal to ask on.
+        If `folder` has something in it or cannot be written, or there is no terminal to ask on.
     """
     whole = folder.resolve()  # "." and ".." are no names for a project
     if folder.is_symlink() or (whole.exists() and not (whole.is_dir() and not any(whole.iterdir()))):
@@ -44,11 +50,15 @@ def create(folder: Path, answers: Mapping[str, str], *, defaults: bool) -> str |
         raise ScaffoldError(
             f"{folder} is the current folder, in whose place the project would be put: start it from outside"
         )
-    with scratch(next(parent for parent in whole.parents if parent.exists())) as work:
-        render(installed(), work / whole.name, answers, defaults=defaults)
-        reason = first_commit(work / whole.name, f"Start from Seedbed {seedbed.__version__}")
-        whole.parent.mkdir(parents=True, exist_ok=True)
-        (work / whole.name).rename(whole)
+    parent = next(parent for parent in whole.parents if parent.exists())
+    try:
+        with scratch(parent) as work:
+            render(installed(), work / whole.name, answers, defaults=defaults)
+            reason = first_commit(work / whole.name, f"Start from Seedbed {seedbed.__version__}")
+            whole.parent.mkdir(parents=True, exist_ok=True)
+            (work / whole.name).rename(whole)
+    except OSError as error:  # which names a file in the hidden folder, that nobody knows of and that is gone
+        raise ScaffoldError(f"{folder} cannot be made in {parent}: {error.strerror or error}") from None
     return reason
 
 
@@ -64,8 +74,10 @@ def render(wheel: Wheel, folder: Path, answers: Mapping[str, str], *, defaults: 
 
     Raises
     ------
+    AnswerError
+        If an answer is refused.
     ScaffoldError
-        If copier is not there, an answer is refused, or there is no terminal to ask on.
+        If copier is not there, or there is no terminal to ask on.
     """
     try:
         import copier
@@ -82,4 +94,5 @@ def render(wheel: Wheel, folder: Path, answers: Mapping[str, str], *, defaults: 
         except InteractiveSessionError:
             raise ScaffoldError(NO_TERMINAL) from None
         except (ValueError, CopierError) as error:
-            raise ScaffoldError(str(error)) from None
+            refused = REFUSED.fullmatch(str(error))
+            raise (AnswerError(*refused.groups()) if refused else ScaffoldError(str(error))) from None

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from seedbed.errors import ScaffoldError
+from seedbed.errors import AnswerError, ScaffoldError
 from seedbed.scaffold.git import git
 from seedbed.scaffold.project import MISSING, render, scratch
 from seedbed.scaffold.wheel import Wheel, installed
@@ -12,6 +12,12 @@ from seedbed.scaffold.wheel import Wheel, installed
 ANSWERS = ".copier-answers.yml"
 OWN = ("src", "tests", "records")
 """The researcher's, whatever a newer template has there; `_skip_if_exists` in copier.yml says the same to copier."""
+
+NO_RENAMES = ("--strategy=recursive", "--strategy-option=no-renames")
+"""In a larger repository, what was deleted of the project would seem to be renamed to the like of it elsewhere.
+
+The default strategy, ort, looks for renames in spite of the option: git 2.39 does.
+"""
 
 
 def update(folder: Path) -> list[str]:
@@ -30,42 +36,44 @@ def update(folder: Path) -> list[str]:
     ScaffoldError
         If the project is none of Seedbed's, is newer than this Seedbed, or has changes that are not committed.
     """
-    check_repository(folder)
     answers = read_answers(folder / ANSWERS)
     if "_src_path" in answers:
         update_by_copier(folder)
     else:
+        check_repository(folder)
         merge(folder, vendored(folder), installed(), answers)
     return conflicts(folder)
 
 
 def conflicts(folder: Path) -> list[str]:
-    """The files that git could not merge."""
-    return git(folder, "diff", "--name-only", "--diff-filter=U").splitlines()
+    """The files in `folder` that git could not merge."""
+    names = git(folder, "diff", "--name-only", "-z", "--relative", "--diff-filter=U").split("\0")
+    return [name for name in names if name]
 
 
 def is_changed(folder: Path) -> bool:
-    """Whether there is anything to commit."""
-    return bool(git(folder, "status", "--porcelain"))
+    """Whether there is anything to commit in `folder`."""
+    return bool(git(folder, "status", "--porcelain", "--", "."))
 
 
 def check_repository(folder: Path) -> None:
     """Refuse a folder where git could not show, or undo, what an update does."""
-    if not (folder / ANSWERS).exists():
-        raise ScaffoldError(f"{folder} is no project that Seedbed made: it has no {ANSWERS}")
     top = git(folder, "rev-parse", "--show-toplevel", check=False)
-    if not top or not Path(top).samefile(folder):
+    if top and is_changed(Path(top)):
+        where = folder if Path(top).samefile(folder) else f"{top}, where {folder} is,"
         raise ScaffoldError(
-            f"{folder} is not the top of a git repository, by which an update can be seen and undone: `git init`"
+            f"{where} has changes that are not committed: commit them, so that the update can be undone"
         )
-    if is_changed(folder):
+    if not git(folder, "ls-files", "--", ANSWERS, check=False):
         raise ScaffoldError(
-            f"{folder} has changes that are not committed: commit them, so that the update can be undone"
+            f"{folder} is in no git repository, by which an update can be seen and undone: `git init` in it, and commit"
         )
 
 
 def read_answers(path: Path) -> dict[str, str]:
     """Read what a project was made from."""
+    if not path.exists():
+        raise ScaffoldError(f"{path.parent} is no project that Seedbed made: it has no {path.name}")
     try:
         import yaml
     except ImportError:
@@ -95,19 +103,29 @@ def merge(folder: Path, old: Wheel, new: Wheel, answers: Mapping[str, str]) -> N
     if version(new) < version(old):
         raise ScaffoldError(f"the project is of {old.name}, and this Seedbed is older: {new.name}; install a newer one")
     repository = git(folder, "rev-parse", "--absolute-git-dir")
+    within = git(folder, "rev-parse", "--show-prefix")  # a project may be a folder in a larger repository
     parent = ""
     with scratch() as work:
         for wheel, name in ((old, "old"), (new, "new")):
-            rendered = work / name / folder.resolve().name  # an answer that is missing has its default from the name
-            render(wheel, rendered, answers, defaults=True)
-            for own in OWN:
-                shutil.rmtree(rendered / own, ignore_errors=True)
-            parent = commit(repository, rendered, work / f"{name}.index", parent)
+            top = work / name if within else work / name / folder.resolve().name
+            rendered = top / within  # named as the project is: an answer that is missing has its default from that
+            fill_in(wheel, rendered, answers, folder)
+            parent = commit(repository, top, work / f"{name}.index", parent)
     try:
-        git(folder, "cherry-pick", "--no-commit", parent)
+        git(folder, "cherry-pick", "--no-commit", *(NO_RENAMES if within else ()), parent)
     except ScaffoldError:
         if not conflicts(folder):  # where there are, they are the reason
             raise
+
+
+def fill_in(wheel: Wheel, rendered: Path, answers: Mapping[str, str], folder: Path) -> None:
+    """Fill in a template with the `answers` that `folder` has, without what is the researcher's."""
+    try:
+        render(wheel, rendered, answers, defaults=True)
+    except AnswerError as error:
+        raise ScaffoldError(f"{folder / ANSWERS}: {error}") from None
+    for own in OWN:
+        shutil.rmtree(rendered / own, ignore_errors=True)
 
 
 def version(wheel: Wheel) -> tuple[int, ...]:
@@ -142,4 +160,4 @@ def update_by_copier(folder: Path) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt from None
     except (ValueError, CopierError) as error:
-        raise ScaffoldError(f"{folder}: {error}") from None
+        raise ScaffoldError(f"{folder} is copier's, and `copier update` in it says: {error}") from None

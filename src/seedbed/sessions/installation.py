@@ -36,6 +36,8 @@ def environment(session: nox.Session, lock: str, name: str | None = None) -> str
             make(session, lock, folder, python)
     elif not folder.exists():
         session.error(f"nox -R takes environments as they are, and there is no {folder} yet: once without -R makes it")
+    elif stamp(folder) != digest(lock):
+        session.warn(f"nox -R takes {folder} as it is, not as {lock} and this folder say: without -R it is made anew")
     return python
 
 
