@@ -211,6 +211,7 @@ def test_nothing_to_save_too_much_and_nowhere(file: Path, tmp_path: Path) -> Non
             r"numbers of class int8, found others \(float64\)",
         ),
         (mat(body(8, (1, 1), element(9, np.array([np.nan]).tobytes()))), "numbers of class int8, found others"),
+        (mat(body(7, (1, 1), element(9, np.array([1e300]).tobytes()))), "numbers of class single, found others"),
         (mat(body(0x209, (1, 1), element(2, b"\x02"))), "numbers of class logical"),
         (
             mat(body(0x808, (1, 1), element(1, b"\x02"))),
