@@ -205,11 +205,13 @@ def test_nothing_to_save_too_much_and_nowhere(file: Path, tmp_path: Path) -> Non
         (mat() + element(9, bytes(8)), "expected an array before byte 144, found type 9"),
         (mat() + b"abc", "expected 8 bytes at byte 128, found 3"),
         (mat(body(6, (1, 1), b"")), "x: expected 8 bytes at byte 48, found 0"),
+        (mat(body(6, (1, 5), np.array([5 << 16 | 2, 0], "<u4").tobytes())), "x: expected 5 bytes at byte 56, found 0"),
         (mat(body(6, (1, 2), element(9, bytes(8)))), "x: expected 2 numbers, found 8 bytes of type 9"),
         (mat(body(6, (1, 1), element(99, bytes(8)))), "x: expected 1 numbers, found 8 bytes of type 99"),
         (mat(body(6, (-1, -1), element(9, bytes(8)))), r"expected an array, found class 6 of shape \(-1, -1\)"),
         (mat(body(6, (1,), element(9, bytes(8)))), "found class 6 of shape"),
         (mat(body(6, (2**31 - 1, 2**31 - 1), element(9, bytes(8)))), "found class 6 of shape"),
+        (mat(body(18, (1, 1), element(9, bytes(8)))), "found class 18"),  # one more than there are
         (mat(body(99, (1, 1), element(9, bytes(8)))), "found class 99"),
         (
             mat(body(8, (1, 1), element(9, np.array([300.5]).tobytes()))),
