@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -18,6 +18,7 @@ from seedbed.errors import MatlabError, SeedError
 from seedbed.matlab import MatlabRandom, OctaveRandom
 from seedbed.matlab.exchange import from_octave, load_mat, load_state, save_mat, save_state, to_octave
 
+PROPERTY = settings(deadline=None, derandomize=True)
 DTYPES = ("f8", "f4", "c16", "c8", "?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, 1 / 3], "f8")
 ODD_NAN = np.array([[0x7FF8DEADBEEF0001, 0xFFF0000000000001]], "u8").view("f8")
@@ -88,6 +89,7 @@ def test_element_i_j_stays_where_it_is(file: Path) -> None:
     assert load_mat(file, "cube")["cube"][1, 2, 3] == 23
 
 
+@PROPERTY
 @given(npst.arrays(st.sampled_from(DTYPES), npst.array_shapes(min_dims=2, max_dims=4, min_side=0, max_side=4)))
 def test_any_array_comes_back_and_scipy_reads_it(array: Any) -> None:
     from seedbed.matlab.mat5 import variables
@@ -173,6 +175,9 @@ def test_nothing_to_save_too_much_and_nowhere(file: Path, tmp_path: Path) -> Non
         save_mat(file, {})
     with pytest.raises(MatlabError, match="x: a variable of a .mat file has less than 2 GiB, not 2,147,483,648 bytes"):
         save_mat(file, {"x": np.broadcast_to(np.int8(0), (2**31,))})
+    save_mat(file, {"x": np.zeros((1,) * 32), "none": np.zeros((2**31 - 1, 0))})
+    assert {name: x.shape for name, x in load_mat(file).items()} == {"x": (1,) * 32, "none": (2**31 - 1, 0)}
+    file.unlink()
     for shape in ((1,) * 33, (2**31, 0)):
         with pytest.raises(MatlabError, match="x: an array of a .mat file has at most 32 dimensions here, each below"):
             save_mat(file, {"x": np.zeros(shape)})
@@ -200,17 +205,20 @@ def test_nothing_to_save_too_much_and_nowhere(file: Path, tmp_path: Path) -> Non
         (mat() + element(9, bytes(8)), "expected an array before byte 144, found type 9"),
         (mat() + b"abc", "expected 8 bytes at byte 128, found 3"),
         (mat(body(6, (1, 1), b"")), "x: expected 8 bytes at byte 48, found 0"),
+        (mat(body(6, (1, 5), np.array([5 << 16 | 2, 0], "<u4").tobytes())), "x: expected 5 bytes at byte 56, found 0"),
         (mat(body(6, (1, 2), element(9, bytes(8)))), "x: expected 2 numbers, found 8 bytes of type 9"),
         (mat(body(6, (1, 1), element(99, bytes(8)))), "x: expected 1 numbers, found 8 bytes of type 99"),
         (mat(body(6, (-1, -1), element(9, bytes(8)))), r"expected an array, found class 6 of shape \(-1, -1\)"),
         (mat(body(6, (1,), element(9, bytes(8)))), "found class 6 of shape"),
         (mat(body(6, (2**31 - 1, 2**31 - 1), element(9, bytes(8)))), "found class 6 of shape"),
+        (mat(body(18, (1, 1), element(9, bytes(8)))), "found class 18"),  # one more than there are
         (mat(body(99, (1, 1), element(9, bytes(8)))), "found class 99"),
         (
             mat(body(8, (1, 1), element(9, np.array([300.5]).tobytes()))),
             r"numbers of class int8, found others \(float64\)",
         ),
         (mat(body(8, (1, 1), element(9, np.array([np.nan]).tobytes()))), "numbers of class int8, found others"),
+        (mat(body(7, (1, 1), element(9, np.array([1e300]).tobytes()))), "numbers of class single, found others"),
         (mat(body(0x209, (1, 1), element(2, b"\x02"))), "numbers of class logical"),
         (
             mat(body(0x808, (1, 1), element(1, b"\x02"))),

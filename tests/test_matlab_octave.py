@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ from seedbed.matlab.octave import DISTRIBUTIONS, Distribution, OctaveRandom, mat
 from seedbed.matlab.octave_draws import permuted
 from seedbed.matlab.octave_ziggurat import exponential_tables, normal_tables
 
+PROPERTY = settings(deadline=None, derandomize=True)
 GOLDEN = Path(__file__).with_name("golden") / "octave_vectors.json"
 
 
@@ -186,6 +187,7 @@ def test_values_of_the_tail_are_among_the_golden_ones() -> None:
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
+@PROPERTY
 @given(parts=st.lists(st.integers(0, 400), max_size=6), seed=st.integers(0, 2**32 - 1))
 def test_many_draws_are_those_of_several_fewer(name: str, parts: list[int], seed: int) -> None:
     one, several = OctaveRandom(seed), OctaveRandom(seed)

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedbed.errors import MatlabError
 from seedbed.matlab.sizes import check_elements, shape_of, whole_number
+
+PROPERTY = settings(deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,7 @@ def test_shapes(sizes: tuple[Any, ...], shape: tuple[int, ...]) -> None:
     assert all(type(each) is int for each in shape_of(sizes))
 
 
+@PROPERTY
 @given(sizes=st.lists(st.integers(-3, 5), min_size=2, max_size=6))
 def test_a_sequence_is_its_numbers_one_by_one(sizes: list[int]) -> None:
     shape = shape_of(sizes)

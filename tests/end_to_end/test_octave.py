@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from seedbed.matlab.exchange import load_mat, save_mat
 from seedbed.matlab.octave import DISTRIBUTIONS, OctaveRandom, matlab_seeding, octave_code
 from tests.end_to_end.octave import needs_octave, run_octave
 from tests.test_matlab_octave import DRAWS, GOLDEN, SEEDS, seed_code
@@ -82,18 +83,17 @@ def test_a_million_draws_and_the_states_after_them_are_octaves(code: str, tmp_pa
 def test_a_state_of_ours_continues_in_octave(name: Any, tmp_path: Path) -> None:
     octave = OctaveRandom([3, 1, 4])
     getattr(octave, name)(12_345, 1)
-    octave.state(name).tofile(tmp_path / "state.bin")
-    read = 'f = fopen ("state.bin"); s = fread (f, 625, "uint32"); fclose (f);'
-    code = f'{read} {name} ("twister", s); x = {name} (1e6, 1);'
+    save_mat(tmp_path / "state.mat", {"v": octave.state(name)})
+    code = f'load state.mat; {name} ("twister", v); x = {name} (1e6, 1);'
     assert_same(getattr(octave, name)(MILLION, 1), values_of(tmp_path, code))
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_a_state_of_octaves_continues_here(name: Any, tmp_path: Path) -> None:
-    save = f'f = fopen ("state.bin", "w"); fwrite (f, {name} ("twister"), "uint32"); fclose (f);'
-    expected = values_of(tmp_path, f'{name} ("twister", [2, 7]); {name} (999, 1); {save} x = {name} (1e6, 1);')
+    code = f'{name} ("twister", [2, 7]); {name} (999, 1); v = {name} ("twister"); save -v7 state.mat v\n'
+    expected = values_of(tmp_path, f"{code}x = {name} (1e6, 1);")
     octave = OctaveRandom()
-    octave.set_state(np.fromfile(tmp_path / "state.bin", np.uint32), name)
+    octave.set_state(load_mat(tmp_path / "state.mat")["v"], name)
     assert_same(getattr(octave, name)(MILLION, 1), expected)
 
 

@@ -113,7 +113,7 @@ def save_state(path: StrPath, stream: HasState, *, name: str = "s", seed: Suppor
     path
         The file; one that is there is replaced.
     stream
-        What has MATLAB's `state`, as `MatlabRandom`.
+        What has MATLAB's `state`, as `MatlabRandom`. (`OctaveRandom` has three, each an array that `save_mat` takes.)
     name
         The variable.
     seed
@@ -141,6 +141,15 @@ def save_state(path: StrPath, stream: HasState, *, name: str = "s", seed: Suppor
 
 def load_state(path: StrPath, stream: HasState, *, name: str = "s") -> None:
     """Set a stream's state to what ``s = rng; save state.mat s`` wrote in MATLAB, or `save_state` here.
+
+    Parameters
+    ----------
+    path
+        The file, as for `load_mat`.
+    stream
+        What takes MATLAB's `state`, as `MatlabRandom`. Its `seed` stays what it was made with.
+    name
+        The variable.
 
     Raises
     ------

@@ -96,7 +96,7 @@ class Variable:
         if code not in _STORED or len(data) != count * int(_STORED[code][1]):
             raise MatlabError(f"{self.place}: expected {count} numbers, found {len(data)} bytes of type {code}")
         stored = np.frombuffer(data, self.rest.order + _STORED[code])
-        with np.errstate(invalid="ignore"):  # NaN as an integer
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN as an integer, a double beyond the singles
             array = stored.astype(dtype)
         if not (np.can_cast(stored.dtype, dtype) or np.array_equal(array, stored)):
             raise MatlabError(f"{self.place}: expected numbers of class {self.kind}, found others ({stored.dtype})")
