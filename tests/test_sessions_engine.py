@@ -128,6 +128,22 @@ def test_a_build_of_the_cpu_image_has_the_cpu_lock(monkeypatch: pytest.MonkeyPat
     assert not any("TORCH_INDEX" in word for word in command)
 
 
+@pytest.mark.parametrize("arguments", [["--build-arg=VARIANT=cpu"], ["--build-arg", "VARIANT=cpu"]])
+def test_a_variant_among_the_arguments_has_its_own_lock(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str]
+) -> None:
+    """The build holds the lock that it has against the digest that it was given."""
+    monkeypatch.chdir(tmp_path)
+    Path(CPU_LOCK).write_bytes(b"torch==2.13.0+cpu")
+    Path(CUDA_LOCK).write_bytes(b"torch==2.13.0")
+    digest = hashlib.sha256(b"torch==2.13.0+cpu").hexdigest()
+    command = engine.build_command("docker", "cuda", tmp_path, ["--build-arg=VARIANT=cuda", *arguments])
+    assert f"--build-arg=LOCK_SHA256={digest}" in command
+    assert command[-len(arguments) :] == arguments
+    command = engine.build_command("docker", "cpu", tmp_path, ["--build-arg=MY_VARIANT=cuda"])
+    assert f"--build-arg=LOCK_SHA256={digest}" in command
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

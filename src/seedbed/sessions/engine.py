@@ -14,6 +14,9 @@ import nox
 from seedbed.sessions.packages import INDEX_VARIABLE, pip_settings
 from seedbed.sessions.project import CPU_LOCK, CUDA_LOCK
 
+VARIANT = re.compile(r"(--build-arg=)?VARIANT=.*")
+"""An argument of a build that names a variant: in one word, or after `--build-arg`."""
+
 
 def image(session: nox.Session, tag: str, kind: str) -> None:
     """Build a project's image of a variant with what `session.posargs` adds, and let the doctor look around in it."""
@@ -40,9 +43,10 @@ def find_engine(named: str | None) -> tuple[str, str | None]:
 def build_command(engine: str, kind: str, folder: Path, arguments: list[str]) -> list[str]:
     """`docker build` with all that an image can know of itself, and what pip was told here as secrets (in `folder`)."""
     settings = pip_settings(os.environ)
-    lock = CPU_LOCK if kind == "cpu" else CUDA_LOCK
+    variant = named_variant(arguments) or kind
+    lock = CUDA_LOCK if variant == "cuda" else CPU_LOCK
     values = {
-        "VARIANT": kind,
+        "VARIANT": variant,
         "REVISION": revision(),
         "SOURCE": public_address(git("config", "remote.origin.url")),
         "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct"),
@@ -59,6 +63,12 @@ def build_command(engine: str, kind: str, folder: Path, arguments: list[str]) ->
         *(f"--secret=id={name},src={path}" for name, path in secrets.items()),
         *arguments,  # last, so that they win
     ]
+
+
+def named_variant(arguments: list[str]) -> str:
+    """The VARIANT that the arguments of a build end up with; empty where they name none."""
+    named = [argument.partition("VARIANT=")[2] for argument in arguments if VARIANT.fullmatch(argument)]
+    return named[-1] if named else ""
 
 
 def pip_conf(settings: Mapping[str, str]) -> str:
