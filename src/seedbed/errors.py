@@ -46,6 +46,17 @@ class RecordError(SeedbedError):
     """A record that cannot be read or written: the file, the place in it, and what was expected."""
 
 
+class NotPortableError(SeedbedError):
+    """An operation that portable mode has no portable form of: its name, the module and the line it was called from.
+
+    `operation` is aten's name of it; empty where the reason is not yet placed.
+    """
+
+    def __init__(self, message: str, operation: str = "") -> None:
+        super().__init__(message)
+        self.operation = operation
+
+
 class MatlabError(SeedbedError, ValueError):
     """A seed, size, state or .mat file that MATLAB's or Octave's streams do not take."""
 

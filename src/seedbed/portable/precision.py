@@ -1,0 +1,116 @@
+"""The types of a replaced operation: float16 and bfloat16 are computed as float32 and rounded once.
+
+The type of the result is PyTorch's own: its rules of promotion are asked, on tensors that have no memory.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from seedbed.errors import NotPortableError
+
+_WIDE = (torch.float32, torch.float64)
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def in_wide_types(func: Any, run: Callable[..., Any], *, integers: bool) -> Callable[..., Any]:
+    """Give what calls `run` with float32 or float64, whatever types aten's `func` was given.
+
+    With `integers`, a call without any floating point goes to `func` itself.
+
+    Raises
+    ------
+    NotPortableError
+        When it is called with complex or other types; the reason alone, without the place.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        dtypes = {tensor.dtype for tensor in tensors((*args, *kwargs.values()))}
+        floats = {dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex}
+        if len(floats) == 1 and floats <= set(_WIDE):
+            return run(*args, **kwargs)
+        if integers and not floats and not _asks_for_float((*args, *kwargs.values())):
+            return func(*args, **kwargs)
+        if not floats <= {*_WIDE, *_HALF}:
+            odd = next(dtype for dtype in floats if dtype not in (*_WIDE, *_HALF))
+            raise NotPortableError(f"it is portable for float16, bfloat16, float32 and float64, not for {odd}")
+        return _converted(func, run, args, kwargs) if dtypes else run(*args, **kwargs)
+
+    return call
+
+
+def tensors(values: Sequence[Any]) -> Iterator[Tensor]:
+    """Go through the tensors among an operation's arguments, and in the lists among them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from tensors(value)
+
+
+def _asks_for_float(values: Sequence[Any]) -> bool:
+    return any(
+        isinstance(value, float) or (isinstance(value, torch.dtype) and value.is_floating_point) for value in values
+    )
+
+
+def _converted(func: Any, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    results = _result_dtypes(func, args, kwargs)
+    wide = torch.float64 if torch.float64 in results else torch.float32
+    if not any(dtype.is_floating_point for dtype in results):
+        return _cast_back(run(*args, **kwargs), results)
+    promote = not any(tensor.is_floating_point() for tensor in tensors((*args, *kwargs.values())))
+
+    def widen(tensor: Tensor) -> Tensor:
+        return tensor.to(wide) if promote or tensor.is_floating_point() else tensor
+
+    wide_args, wide_kwargs = tree_map_only(Tensor, widen, (args, kwargs))
+    result = run(*wide_args, **wide_kwargs)
+    _write_back(func, (args, kwargs), (wide_args, wide_kwargs))
+    return _cast_back(result, results)
+
+
+def _result_dtypes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.dtype]:
+    meta_args, meta_kwargs = tree_map_only(
+        Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs)
+    )
+    try:
+        result = func(*meta_args, **meta_kwargs)
+    except (NotImplementedError, RuntimeError):  # no kernel for types alone: the rule that nearly all operations follow
+        given = list(tensors((*args, *kwargs.values())))
+        result = next((each for each in given if each.is_floating_point()), given[0])
+    return [tensor.dtype for tensor in tensors((result,))]
+
+
+def _cast_back(result: Any, dtypes: list[torch.dtype]) -> Any:
+    if isinstance(result, Tensor):
+        return result.to(dtypes[0])
+    wanted = dtypes if len(dtypes) == len(result) else dtypes[:1] * len(result)
+    return type(result)(_cast(each, dtype) for each, dtype in zip(result, wanted, strict=True))
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+_WRITTEN = ("running_mean", "running_var")
+"""What ``native_batch_norm`` writes without its schema saying so."""
+
+
+def _write_back(func: Any, narrow: Any, wide: Any) -> None:
+    """Copy back what the operation wrote into its arguments, such as a batch norm's running mean."""
+    for index, argument in enumerate(func._schema.arguments):
+        marked = argument.alias_info is not None and argument.alias_info.is_write
+        if not marked and argument.name not in _WRITTEN:
+            continue
+        before, after = (_argument(given, index, argument.name) for given in (narrow, wide))
+        if before is not None and before is not after:
+            before.copy_(after)
+
+
+def _argument(given: Any, index: int, name: str) -> Any:
+    args, kwargs = given
+    return args[index] if index < len(args) else kwargs.get(name)

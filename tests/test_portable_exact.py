@@ -1,0 +1,155 @@
+"""Operations that move, compare and select: PyTorch's own, but for the zeros, ties and ranges that kernels decide."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from seedbed.errors import NotPortableError
+from seedbed.portable import PortableMode
+from seedbed.portable.table import OPERATIONS, add
+
+ZEROS = torch.tensor([0.0, -0.0] * 17)
+
+
+def negative(x: Tensor) -> list[bool]:
+    flags: list[bool] = x.signbit().reshape(-1).tolist()
+    return flags
+
+
+def test_plain_pytorch_answers_which_zero_is_larger_by_the_number_of_elements() -> None:
+    """The reason for everything about zeros here; where this fails, PyTorch has changed, and the cure may go."""
+    assert negative(torch.maximum(ZEROS[:2], -ZEROS[:2])) != negative(torch.maximum(ZEROS[:16], -ZEROS[:16]))[:2]
+    assert negative(torch.max(ZEROS[:2])) != negative(torch.max(ZEROS[:3]))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 17, 34])
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        lambda x: torch.maximum(x, -x),
+        lambda x: torch.minimum(x, -x),
+        lambda x: torch.fmax(x, -x),
+        lambda x: torch.fmin(x, -x),
+        torch.amax,
+        torch.amin,
+        torch.max,
+        torch.min,
+        lambda x: torch.cat([each.reshape(1) for each in torch.aminmax(x)]),
+        lambda x: torch.max(x, dim=0).values,
+        lambda x: torch.min(x, dim=0).values,
+        torch.relu,
+        lambda x: torch.clamp(x, min=0.0),
+        lambda x: torch.clamp_min(x, 0.0),
+        lambda x: torch.clamp_max(x, 0.0),
+        lambda x: torch.nn.functional.hardtanh(x, 0.0, 1.0),
+    ],
+)
+def test_the_extreme_of_zeros_is_0(extreme: object, count: int) -> None:
+    with PortableMode():
+        result = extreme(ZEROS[:count].clone())  # type: ignore[operator]
+    assert not any(negative(result))
+
+
+def test_extremes_are_those_of_pytorch() -> None:
+    x = torch.randn(7, 9, generator=torch.Generator().manual_seed(3))
+    x[0, 0] = float("nan")
+    with PortableMode():
+        found = [*torch.max(x, dim=1), *torch.min(x, dim=0, keepdim=True), torch.clamp(x, -0.5, 0.5), torch.relu(x)]
+    expected = [*torch.max(x, dim=1), *torch.min(x, dim=0, keepdim=True), torch.clamp(x, -0.5, 0.5), torch.relu(x)]
+    for each, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(each, other, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_sort_is_stable_and_the_largest_are_its_first() -> None:
+    x = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0] * 40)
+    with PortableMode():
+        values, indices = torch.sort(x, descending=True)
+        top = torch.topk(x, 4)
+        least = torch.topk(x, 3, largest=False)
+        third = torch.kthvalue(x, 3)
+    assert indices[:120].tolist() == [index for index in range(200) if x[index] == 1.0]
+    assert (top.values.tolist(), top.indices.tolist()) == ([1.0] * 4, [0, 2, 4, 5])
+    assert least.indices.tolist() == [1, 3, 6]
+    assert (third.values.item(), third.indices.item()) == (0.0, 6)
+    assert values.shape == x.shape
+
+
+def test_a_single_number_is_sorted_too() -> None:
+    x = torch.tensor(2.0)
+    with PortableMode():
+        assert torch.topk(x, 1).values.item() == 2.0
+        assert torch.kthvalue(x, 1).values.item() == 2.0
+        assert torch.sort(x).indices.item() == 0
+
+
+@pytest.mark.parametrize("arguments", [(5,), (2, 7), (0.0, 1.0, 0.1), (1, 0, -0.25), (3, 3)])
+def test_a_range_has_the_numbers_of_pytorch(arguments: tuple[float, ...]) -> None:
+    with PortableMode():
+        found = torch.arange(*arguments)
+        double = torch.arange(*arguments, dtype=torch.float64)
+    torch.testing.assert_close(found, torch.arange(*arguments))
+    torch.testing.assert_close(double, torch.arange(*arguments, dtype=torch.float64))
+
+
+def test_a_range_is_one_multiplication_and_one_addition() -> None:
+    with PortableMode():
+        found = torch.arange(0.1, 100.0, 0.1, dtype=torch.float64)
+    assert found.tolist() == [index * 0.1 + 0.1 for index in range(found.numel())]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5, 8])
+def test_linspace_has_both_ends(steps: int) -> None:
+    with PortableMode():
+        found = torch.linspace(-1.0, 3.0, steps)
+    torch.testing.assert_close(found, torch.linspace(-1.0, 3.0, steps))
+    assert steps < 2 or (found[0].item(), found[-1].item()) == (-1.0, 3.0)
+
+
+def test_rounding_to_integers_is_exact_and_to_decimals_refused() -> None:
+    x = torch.tensor([0.5, 1.5, -2.5, 3.2])
+    with PortableMode():
+        assert torch.round(x).tolist() == [0.0, 2.0, -2.0, 3.0]
+        with pytest.raises(NotPortableError, match=r"aten.round.decimals .*with decimals"):
+            torch.round(x, decimals=1)
+
+
+def test_integers_are_left_to_pytorch() -> None:
+    x = torch.tensor([3, -1, 2])
+    with PortableMode():
+        assert torch.relu(x).tolist() == [3, 0, 2]
+        assert torch.clamp(x, min=0).dtype == torch.int64
+        assert torch.amax(x).item() == 3
+
+
+def test_every_name_in_the_table_is_one_of_atens() -> None:
+    missing = [
+        name for name in OPERATIONS if not hasattr(torch.ops.aten, name) and not hasattr(torch.ops.aten, f"{name}_")
+    ]
+    assert [name for name in missing if not name.endswith("_copy")] == []
+
+
+def test_an_operation_is_entered_once() -> None:
+    with pytest.raises(ValueError, match="'relu' is in the table already, as replaced"):
+        add("relu", kind="exact")
+
+
+@pytest.mark.parametrize("function", [torch.median, torch.nanmedian])
+@pytest.mark.parametrize("size", [1, 2, 5, 6])
+def test_medians_are_those_of_pytorch(function: Callable[..., Any], size: int) -> None:
+    x = torch.randn(3, size, generator=torch.Generator().manual_seed(8))
+    x[1, 0] = float("nan")
+    if function is torch.median or size == 1:  # of NaN alone, the index that nanmedian gives is any
+        x[2, :] = float("nan")
+    with PortableMode():
+        found = [function(x), *function(x, 1), *function(x[:2], 0, keepdim=True), function(torch.tensor(1.0), 0)[0]]
+    expected = [function(x), *function(x, 1), *function(x[:2], 0, keepdim=True), torch.tensor(1.0)]
+    for each, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(each, other, rtol=0, atol=0, equal_nan=True)
+
+
+def test_the_median_of_nothing_is_nan() -> None:
+    with PortableMode():
+        assert torch.median(torch.empty(0)).isnan()

@@ -1,0 +1,165 @@
+"""Portable mode as its user meets it: three uses, always restored; and what it refuses, with the place."""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
+
+from seedbed.errors import ConfigError
+from seedbed.portable import NotPortableError, PortableMode
+from seedbed.portable.settings import Settings
+
+
+def depth() -> int:
+    return len(_get_current_dispatch_mode_stack())
+
+
+def in_force() -> bool:
+    return depth() > 0 and Settings.in_force() == Settings.portable()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_changed() -> Iterator[None]:
+    before = Settings.in_force()
+    yield
+    assert (Settings.in_force(), depth()) == (before, 0)
+
+
+def test_it_is_in_force_in_its_block_alone() -> None:
+    with PortableMode():
+        assert in_force()
+    assert not in_force()
+
+
+def test_blocks_nest_as_one() -> None:
+    with PortableMode():
+        with PortableMode():
+            assert (in_force(), depth()) == (True, 1)
+        assert (in_force(), depth()) == (True, 1)
+
+
+def test_one_object_may_be_entered_again() -> None:
+    mode = PortableMode()
+    for _ in range(2):
+        with mode:
+            assert in_force()
+        assert not in_force()
+
+
+def test_a_call_stays_until_it_is_restored() -> None:
+    switch = PortableMode()
+    assert in_force()
+    switch.restore()
+    assert not in_force()
+
+
+def test_it_ends_on_an_exception() -> None:
+    with pytest.raises(KeyError), PortableMode():
+        raise KeyError
+
+
+def test_it_decorates_functions() -> None:
+    @PortableMode()
+    def function() -> bool:
+        return in_force()
+
+    assert not in_force()
+    assert function()
+    assert not in_force()
+
+
+def test_it_decorates_generators_for_while_they_run() -> None:
+    @PortableMode()
+    def generate() -> Iterator[bool]:
+        yield in_force()
+        yield in_force()
+
+    for inside in generate():
+        assert inside
+        assert not in_force()
+
+
+def test_it_decorates_async_functions() -> None:
+    @PortableMode()
+    async def function() -> bool:
+        await asyncio.sleep(0)
+        return in_force()
+
+    assert asyncio.run(function())
+
+
+class Other(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        return func(*args, **(kwargs or {}))
+
+
+def test_other_modes_may_be_within() -> None:
+    with PortableMode(), Other():  # type: ignore[no-untyped-call]
+        assert torch.zeros(2).tolist() == [0.0, 0.0]
+
+
+def test_it_may_end_before_a_mode_that_began_inside_it() -> None:
+    switch = PortableMode()
+    with Other() as other:  # type: ignore[no-untyped-call]
+        switch.restore()
+        assert _get_current_dispatch_mode_stack() == [other]
+        assert torch.zeros(2).tolist() == [0.0, 0.0]
+    assert not torch.utils._python_dispatch.is_in_torch_dispatch_mode()
+
+
+def test_an_operation_without_a_portable_form_is_refused_with_its_place() -> None:
+    with PortableMode(), pytest.raises(NotPortableError) as caught:
+        torch.linalg.eigvals(torch.eye(2))
+    line = inspect.getsourcelines(test_an_operation_without_a_portable_form_is_refused_with_its_place)[1] + 2
+    assert caught.value.operation == "aten.linalg_eig.default"
+    assert f"{__file__}:{line}, in test_an_operation" in str(caught.value)
+
+
+class Inner(nn.Module):
+    def forward(self, x: Tensor) -> Any:
+        return torch.linalg.eigvals(x)
+
+
+def test_the_module_is_named_by_its_path() -> None:
+    model = nn.Sequential(nn.Identity(), nn.Sequential(Inner()))
+    with PortableMode(), pytest.raises(NotPortableError, match=r"in the module 1\.0 \(Inner\) of Sequential"):
+        model(torch.eye(2))
+
+
+def test_a_module_alone_is_named_by_its_class() -> None:
+    with PortableMode(), pytest.raises(NotPortableError, match=r"in the module Inner\."):
+        Inner()(torch.eye(2))
+
+
+def test_what_runs_outside_is_not_touched() -> None:
+    PortableMode().restore()
+    assert torch.linalg.eigvals(torch.eye(2)).real.tolist() == [1.0, 1.0]
+
+
+def test_cublas_may_not_emulate_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_EMULATE_DOUBLE_PRECISION", "1")
+    with pytest.raises(ConfigError, match="CUBLAS_EMULATE_DOUBLE_PRECISION='1' lets cuBLAS emulate"):
+        PortableMode()
+
+
+def test_a_block_that_is_compiled_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.compiler.is_compiling", lambda: True)
+    with pytest.raises(ConfigError, match=r"torch\.compile is compiling this block"):
+        PortableMode()
+
+
+def test_subnormal_numbers_are_kept_inside_and_flushed_again_after() -> None:
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this CPU cannot flush subnormal numbers")
+    try:
+        with PortableMode():
+            assert (torch.tensor(2.0**-1060, dtype=torch.float64).abs() > 0).item()
+            assert not Settings.in_force().flush
+        assert Settings.in_force().flush
+    finally:
+        torch.set_flush_denormal(False)
