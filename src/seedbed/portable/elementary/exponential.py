@@ -1,0 +1,248 @@
+"""Powers of e and of 2."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import torch
+from torch import Tensor
+
+from seedbed.portable.blocks import WIDE, as_double, elementwise, memory
+from seedbed.portable.elementary.pairs import Pair, ordered_sum, two_product, two_sum
+from seedbed.portable.elementary.tables import (
+    EXACTLY,
+    high_and_low,
+    leading,
+    logarithm,
+    on_device,
+    power_of_e,
+    single,
+)
+from seedbed.portable.fixed_point import power
+from seedbed.portable.table import replaces
+
+LN2 = logarithm(2)
+
+_ROUND = 1.5 * 2.0**52
+_ROUND_BITS = 0x4338000000000000
+"""Added to a float64, it rounds it to an integer, and counts it in the last bits: these are the bits of 0."""
+
+
+@replaces("exp")
+def exp(x: Tensor) -> Tensor:
+    """e to the power of each element; float32 or float64 in, the same out. Error below 0.52 units in the last place."""
+    return elementwise(narrow_exp, x) if x.dtype == torch.float32 else elementwise(wide_exp, x, size=WIDE)
+
+
+@replaces("exp2")
+def exp2(x: Tensor) -> Tensor:
+    """2 to the power of each element; float32 or float64 in, the same out. Error below 0.52 units in the last place."""
+    return elementwise(_narrow_exp2, x) if x.dtype == torch.float32 else elementwise(_wide_exp2, x, size=WIDE)
+
+
+@replaces("expm1")
+def expm1(x: Tensor) -> Tensor:
+    """``exp(x) - 1`` without cancellation; float32 or float64 in, the same out."""
+    return elementwise(narrow_expm1, x) if x.dtype == torch.float32 else elementwise(wide_expm1, x, size=WIDE)
+
+
+# float32: x = point + r. Points are 1/64 apart, and a table has their values; r is exact in float32, and so small that
+# float32 holds exp(r) - 1 to 31 bits after the point.
+
+STEP = 64
+_GRID = 1.5 * 2.0**23 / STEP
+_GRID_BITS = 0x48400000
+"""Added to a float32, it rounds it to a multiple of 1/64, and counts it in the last bits: these are the bits of 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """From which to which power there are results other than 0 and infinity, and ``base**r - 1`` in powers of r."""
+
+    first: int
+    last: int
+    coefficients: tuple[float, float, float]
+
+
+_E = _Base(-104, 90, (1.0, 0.5, single(1 / 6)))
+_TWO = _Base(-150, 128, (single(LN2), single(LN2**2 / 2), single(LN2**3 / 6)))
+
+
+@on_device
+def _powers_of_e() -> list[list[float]]:
+    return [_values(_E, power_of_e(1))]
+
+
+@on_device
+def _powers_of_two() -> list[list[float]]:
+    return [_values(_TWO, Decimal(2))]
+
+
+def _values(base: _Base, number: Decimal) -> list[float]:
+    """Give the powers at the points: a whole one times one between 0 and 1."""
+    parts = [EXACTLY.power(number, Decimal(part) / STEP) for part in range(STEP)]
+    wholes = [EXACTLY.power(number, whole) for whole in range(base.first, base.last + 1)]
+    values = [float(EXACTLY.multiply(whole, part)) for whole in wholes for part in parts]
+    return [0.0, *values[1 : (base.last - base.first) * STEP + 1]]  # the first rounds to 0 in float32
+
+
+def nearest(x: Tensor, first: int, last: int) -> Pair:
+    """Give the index of the point next to each element of a float32 piece, from `first` on, and r; in `memory`.
+
+    What is below `first` or above `last` counts as these; the index of NaN is within bounds.
+    """
+    r, point, p = (memory(f"exp.{use}", x, torch.float32) for use in ("r", "point", "p"))
+    torch.clamp(x, float(first), float(last), out=r)
+    torch.add(r, _GRID, out=point)
+    r.sub_(torch.sub(point, _GRID, out=p))
+    index = point.view(torch.int32).sub_(_GRID_BITS + first * STEP)
+    return index.clamp_(0, (last - first) * STEP), r
+
+
+def narrow_exp(x: Tensor) -> Tensor:
+    """Give e to the power of each of a float32 piece, as float64 in `memory`; relative error below 2**-30."""
+    return _narrow(x, _E, _powers_of_e(x.device)[0])
+
+
+def _narrow_exp2(x: Tensor) -> Tensor:
+    return _narrow(x, _TWO, _powers_of_two(x.device)[0])
+
+
+def _narrow(x: Tensor, base: _Base, table: Tensor) -> Tensor:
+    index, r = nearest(x, base.first, base.last)
+    first, second, third = base.coefficients
+    p = torch.mul(r, third, out=memory("exp.p", x, torch.float32))
+    p.add_(second).mul_(r).add_(first).mul_(r)
+    near = torch.index_select(table, 0, index, out=memory("exp.near", x))
+    return memory("exp.result", x).copy_(p).add_(1.0).mul_(near)
+
+
+def narrow_expm1(x: Tensor) -> Tensor:
+    """Give ``exp(x) - 1`` of a float32 piece, as float64 in `memory`; relative error below 2**-32."""
+    index, small = nearest(x, _E.first, _E.last)
+    r, result = as_double("exp.wide", small), memory("exp.result", x)
+    torch.mul(r, 1 / 24, out=result)
+    for coefficient in (1 / 6, 1 / 2, 1.0):
+        result.add_(coefficient).mul_(r)
+    near = torch.index_select(_powers_of_e(x.device)[0], 0, index, out=r)
+    return result.mul_(near).sub_(near.neg_().add_(1.0))  # 1 - 1 is 0.0, and -0.0 less this stays -0.0
+
+
+def exp_of_double(x: Tensor) -> Tensor:
+    """Do what `narrow_exp` does for a float64 piece, between -104 and 90; relative error below 2**-38."""
+    r, point, result = (memory(f"exp.{use}", x) for use in ("wide", "double", "result"))
+    torch.clamp(x, float(_E.first), float(_E.last), out=r)
+    torch.add(r, _ROUND / STEP, out=point)
+    index = torch.sub(point.view(torch.int64), _ROUND_BITS - (6 << 52) + _E.first * STEP, out=_index(x))
+    r.sub_(point.sub_(_ROUND / STEP))
+    torch.mul(r, 1 / 24, out=result)
+    for coefficient in (1 / 6, 1 / 2, 1.0):
+        result.add_(coefficient).mul_(r)
+    table = _powers_of_e(x.device)[0]
+    torch.index_select(table, 0, index.clamp_(0, table.shape[0] - 1), out=point)
+    return result.add_(1.0).mul_(point)
+
+
+def _index(x: Tensor) -> Tensor:
+    return memory("exp.index", x, torch.int64)
+
+
+# float64: x = n ln(2) / 128 + r; a table has 2**(n / 128) for 128 n, as pairs.
+
+_PARTS = 128
+_LN2_PART = EXACTLY.divide(LN2, Decimal(_PARTS))
+_LN2_1 = leading(_LN2_PART, 42)  # 35 bits: times n, which has 18, it is exact
+_LN2_2 = leading(EXACTLY.subtract(_LN2_PART, Decimal(_LN2_1)), 77)
+_LN2_3 = float(EXACTLY.subtract(EXACTLY.subtract(_LN2_PART, Decimal(_LN2_1)), Decimal(_LN2_2)))
+_LN2_HIGH, _LN2_LOW = (column[0] for column in high_and_low([LN2]))
+
+
+@on_device
+def _parts_of_two() -> tuple[list[float], list[float]]:
+    return high_and_low(EXACTLY.power(Decimal(2), Decimal(part) / _PARTS) for part in range(_PARTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A power: ``2**exponent * (high + low) * (1 + r + rest)``, where 1 + r + rest is exp of less than 0.003."""
+
+    exponent: Tensor
+    high: Tensor
+    low: Tensor
+    r: Tensor
+    rest: Tensor
+
+
+def parts_of_exp(x: Tensor, low: Tensor | None = None) -> Parts:
+    """Take apart e to the power of each element of a float64 piece, or of a pair; relative error below 2**-68."""
+    x = x.clamp(-760.0, 720.0)
+    count = x * (_PARTS / float(LN2)) + _ROUND
+    n = count - _ROUND
+    second = n * _LN2_2
+    first = x.sub_(n * _LN2_1)
+    r = first - second
+    tail = first.sub_(r).sub_(second).sub_(n * _LN2_3)
+    if low is not None:
+        r, tail = two_sum(r, tail.add_(low.clamp(-1e-9, 1e-9)))
+    return _parts(count, r, tail)
+
+
+def _parts_of_exp2(x: Tensor) -> Parts:
+    x = x.clamp(-1090.0, 1030.0)
+    count = x * float(_PARTS) + _ROUND
+    x.sub_((count - _ROUND).mul_(1 / _PARTS))
+    r, tail = two_product(x, torch.full_like(x, _LN2_HIGH))
+    return _parts(count, r, tail.add_(x.mul_(_LN2_LOW)))
+
+
+def _parts(count: Tensor, r: Tensor, tail: Tensor) -> Parts:
+    n = count.view(torch.int64) - _ROUND_BITS
+    high, low = (column[n & (_PARTS - 1)] for column in _parts_of_two(r.device))
+    rest = r * (1 / 720)
+    for coefficient in (1 / 120, 1 / 24, 1 / 6, 1 / 2):
+        rest.add_(coefficient).mul_(r)
+    return Parts(n >> 7, high, low, r, rest.mul_(r).add_(tail))
+
+
+def scaled(value: Tensor, exponent: Tensor) -> Tensor:
+    """Give ``value * 2**exponent``, in two steps: the first is exact, so that the second rounds once."""
+    half = exponent >> 1
+    return value * power(half) * power(exponent - half)
+
+
+def wide_exp(x: Tensor) -> Tensor:
+    return _rounded(parts_of_exp(x))
+
+
+def _wide_exp2(x: Tensor) -> Tensor:
+    return _rounded(_parts_of_exp2(x))
+
+
+def _rounded(parts: Parts) -> Tensor:
+    small = (parts.r + parts.rest).mul_(parts.high).add_(parts.low)
+    return scaled(small.add_(parts.high), parts.exponent)
+
+
+def exp_pair(parts: Parts) -> Pair:
+    """Put together what `parts_of_exp` gave, without the factor ``2**exponent``; relative error below 2**-67."""
+    product, error = two_product(parts.high, parts.r)
+    low = (parts.high * parts.rest).add_(parts.low).add_(parts.low * parts.r).add_(error)
+    high, rest = ordered_sum(parts.high, product)
+    return ordered_sum(high, low.add_(rest))
+
+
+def expm1_pair(x: Tensor, low: Tensor | None = None) -> Pair:
+    """Give ``exp(x) - 1`` of a float64 piece, or of a pair, as a pair; for x up to 709. Relative error below 2**-60."""
+    parts = parts_of_exp(x, low)
+    factor = power(parts.exponent.clamp(-1022, 1023))
+    at_point, below = parts.high * factor, parts.low * factor
+    high, low1 = two_sum(at_point, torch.full_like(x, -1.0))
+    product, low2 = two_product(at_point, parts.r)
+    rest = (at_point * parts.rest).add_(below).add_(below * parts.r).add_(low2).add_(low1)
+    high, low3 = two_sum(high, product)
+    return ordered_sum(high, rest.add_(low3))
+
+
+def wide_expm1(x: Tensor) -> Tensor:
+    high, low = expm1_pair(x.clamp(max=700.0))
+    small = torch.where(x == 0, x, high.add_(low))
+    return torch.where(x > 700.0, wide_exp(x), small)
