@@ -28,6 +28,7 @@ class Subject(StrEnum):
     FINGERPRINT = auto()
     COMPARISON = auto()
     MATLAB = auto()
+    PORTABLE = auto()
     REPRO = auto()
 
 

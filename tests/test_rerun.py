@@ -237,6 +237,34 @@ def test_levels_are_in_force_when_the_experiment_runs(study: Write) -> None:
     assert flags["deterministic"].deterministic_algorithms == "error"
 
 
+def test_at_level_portable_experiments_run_in_portable_mode(study: Write) -> None:
+    study("""
+        import numpy as np
+        import torch
+
+        def product(*, seed):
+            x = torch.rand(64, 64)
+            return {"product": (x / 3) @ x, "in_mode": torch.utils._python_dispatch.is_in_torch_dispatch_mode()}
+
+        def numpys(*, seed):
+            return {"sum": np.ones(3).sum()}
+
+        def refused(*, seed):
+            return {"values": torch.linalg.eigvals(torch.eye(2))}
+    """)
+    names = ["study:product", "study:numpys", "study:refused"]
+    record = check(planned(*names, levels=["portable"], conditions=["threads", "isa"]))
+    cells = {(cell.experiment, cell.condition): cell for cell in record.cells if cell.setting in ("", "default", "2")}
+    product, numpys, refused = (cells[name, "baseline"] for name in names)
+    assert product.status == "done"
+    assert {cell.comparison.relation.value for cell in record.cells if cell.comparison} == {"identical"}
+    assert numpys.status == "skipped"
+    assert numpys.reason == "no operation of PyTorch ran: portable mode is about PyTorch alone"
+    assert refused.status == "failed"
+    assert refused.reason is not None
+    assert "aten.linalg_eig.default has no portable form" in refused.reason
+
+
 def test_threads_and_isa_are_in_force_and_recorded(study: Write) -> None:
     study("""
         import torch

@@ -70,7 +70,7 @@ def repro(
             show_default=False,
         ),
     ] = None,
-    level: Annotated[list[str], typer.Option(help="Levels, with commas between.")] = [  # noqa: B006  (typer copies it)
+    level: Annotated[list[str], typer.Option(help="Levels, with commas between; there is portable, too.")] = [  # noqa: B006  (typer copies it)
         "none,seeded,deterministic"
     ],
     vary: Annotated[list[str], typer.Option(help="Conditions, with commas between.")] = [  # noqa: B006

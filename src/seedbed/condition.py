@@ -14,7 +14,7 @@ import msgspec
 from seedbed.environment import InForce
 from seedbed.errors import ConfigError
 
-LEVELS = ("none", "seeded", "deterministic")
+LEVELS = ("none", "seeded", "deterministic", "portable")
 """How much Seedbed controls while an experiment runs, each level more than the one before."""
 
 CONDITIONS = ("rerun", "hashseed", "threads", "isa", "order", "device")
@@ -75,7 +75,7 @@ def level_environ(level: str, seed: int) -> dict[str, str]:
     environ: dict[str, str] = {}
     if level != "none":
         environ |= {"PYTHONHASHSEED": str(seed)}
-    if level == "deterministic":
+    if level in ("deterministic", "portable"):
         environ |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TORCHINDUCTOR_DETERMINISTIC": "1"}
     return environ
 

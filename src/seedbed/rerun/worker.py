@@ -34,6 +34,10 @@ REPEAT_SECONDS = 0.25
 _CHANNEL = 250
 
 
+class _NothingToDoError(Exception):
+    """At level `portable`, an experiment with nothing in it that portable mode could make portable."""
+
+
 class Worker:
     """Runs the experiments of one job and sends what they return."""
 
@@ -60,7 +64,7 @@ class Worker:
 
     def _set_level(self) -> None:
         if self.job.level != "none":
-            set_all_seeds(self.job.seed, deterministic=self.job.level == "deterministic")
+            set_all_seeds(self.job.seed, deterministic=self.job.level in ("deterministic", "portable"))
 
     def _load(self, name: str) -> Experiment | None:
         self._send(Started(experiment=name))
@@ -76,6 +80,9 @@ class Worker:
             return
         try:
             finished, results = self._repeat(experiment)
+        except _NothingToDoError:
+            reason = "no operation of PyTorch ran: portable mode is about PyTorch alone"
+            self._send(Finished(experiment=experiment.name, status="skipped", reason=reason))
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever an experiment raises is one failed cell)
             self._fail(experiment.name, error)
         else:
@@ -110,7 +117,15 @@ class Worker:
     def _once(self, experiment: Experiment) -> dict[str, Bits]:
         self._send(Started(experiment=experiment.name))
         self._set_level()
-        return experiment.run(self.job.seed, self.job.variant.device)
+        if self.job.level != "portable":
+            return experiment.run(self.job.seed, self.job.variant.device)
+        from seedbed.portable import PortableMode
+
+        with PortableMode() as mode:
+            results = experiment.run(self.job.seed, self.job.variant.device)
+        if not mode.operations:
+            raise _NothingToDoError
+        return results
 
     def _fail(self, name: str, error: BaseException, *, loaded: bool = True) -> None:
         reason = str(error)

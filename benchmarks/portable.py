@@ -1,0 +1,187 @@
+"""What portable mode costs: PyTorch's own operations and training steps, inside the mode and outside, on one thread.
+
+Memory is measured in a process of its own for each: what the work takes beyond the inputs, the inputs included.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from subprocess import run
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (the name that everybody gives it)
+
+from benchmarks.timing import Call, Row, Times, in_turns
+from seedbed.portable import PortableMode
+from seedbed.seeding import set_all_seeds
+from seedbed.suite import training
+
+SIZE = 1024
+"""Rows and columns of the matrices."""
+
+CALLS = 5
+"""At a time: the mode is entered once for so many."""
+
+EXPERIMENTS: Sequence[Callable[..., object]] = (training.cnn, training.transformer)
+
+PEER = "PyTorch, float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multiple(Row):
+    """A benchmark whose bar is a multiple of the peer's figure; the best rounds are compared."""
+
+    most: float
+
+    @property
+    def ratio(self) -> float | None:
+        """Seedbed's best over the peer's best."""
+        return min(self.ours) / min(self.theirs) if self.theirs else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the best is within the bar."""
+        return None if self.ratio is None else self.ratio <= self.most
+
+    @property
+    def bar(self) -> str:
+        """The bar in words."""
+        return f"{self.most:g} times"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory(Multiple):
+    """Bytes in place of seconds."""
+
+    def text(self, times: Times | None) -> str:
+        """Say megabytes."""
+        return f"{min(times) / 1e6:.1f} MB" if times else ""
+
+
+def measure(rounds: int) -> Iterator[Row]:
+    """Time single operations, a training step, and the experiments; then the memory of two operations."""
+    with one_thread():
+        for name, (most, call) in operations().items():
+            yield compared(name, most, call, call, rounds)
+        yield compared("a step of an MLP 256-512-512-10, batch 256, Adam", 6, step(), step(), rounds)
+        for experiment in EXPERIMENTS:
+            call = partial(seeded, experiment)
+            yield compared(f"experiment {experiment.__name__}", 10, call, call, min(rounds, 3), calls=1)
+    for name in MEMORY:
+        ours, theirs = (peak(name, portable=portable) for portable in (True, False))
+        yield Memory(name=f"peak memory of {name}", ours=[ours], peer=PEER, theirs=[theirs], most=4)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one thread inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def compared(name: str, most: float, ours: Call, theirs: Call, rounds: int, calls: int = CALLS) -> Multiple:
+    """Take times in turns, of `calls` each."""
+    turns = {"ours": partial(repeat, ours, calls, portable=True), "theirs": partial(repeat, theirs, calls)}
+    taken = {turn: [time / calls for time in times] for turn, times in in_turns(turns, rounds).items()}
+    return Multiple(name=name, ours=taken["ours"], peer=PEER, theirs=taken["theirs"], most=most)
+
+
+def repeat(call: Call, calls: int, *, portable: bool = False) -> None:
+    """Call so many times, in portable mode if so told."""
+    with PortableMode() if portable else nullcontext():
+        for _ in range(calls):
+            call()
+
+
+def operations() -> Mapping[str, tuple[float, Call]]:
+    """Give each operation with its bar."""
+    matrix, other = matrices()
+    image, weight = convolved()
+    return {
+        f"matmul {SIZE} x {SIZE}": (5, partial(torch.matmul, matrix, other)),
+        f"conv2d 3 x 3, {' x '.join(map(str, image.shape))} to {len(weight)}": (
+            8,
+            partial(F.conv2d, image, weight, padding=1),
+        ),
+        f"softmax {SIZE} x {SIZE}": (8, partial(torch.softmax, matrix, 1)),
+        f"layer_norm {SIZE} x {SIZE}": (10, partial(F.layer_norm, matrix, (SIZE,))),
+        f"sum(dim=1) {SIZE} x {SIZE}": (20, partial(torch.sum, matrix, 1)),
+    }
+
+
+def matrices() -> tuple[Tensor, Tensor]:
+    """Give two square matrices."""
+    return torch.randn(SIZE, SIZE), torch.randn(SIZE, SIZE)
+
+
+def convolved() -> tuple[Tensor, Tensor]:
+    """Give images and a weight."""
+    n = SIZE // 32  # 32 images of 64 channels
+    return torch.randn(n, 2 * n, 32, 32), torch.randn(2 * n, 2 * n, 3, 3)
+
+
+def step() -> Call:
+    """Make a training step: forward, backward, optimizer."""
+    width = SIZE // 2
+    layers = (nn.Linear(width // 2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
+    model = nn.Sequential(*layers)
+    optimizer = torch.optim.Adam(model.parameters())
+    samples, labels = torch.randn(SIZE // 4, width // 2), torch.randint(10, (SIZE // 4,))
+
+    def train() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(model(samples), labels).backward()
+        optimizer.step()
+
+    return train
+
+
+def seeded(experiment: Callable[..., object]) -> object:
+    """Run an experiment from the same seed."""
+    set_all_seeds(1337)
+    return experiment(seed=1337, device="cpu")
+
+
+MEMORY: Mapping[str, tuple[Callable[..., Tensor], Callable[[], tuple[Tensor, Tensor]], Callable[[Tensor], Tensor]]] = {
+    "matmul": (torch.matmul, matrices, lambda x: x[:4, :4]),
+    "conv2d": (partial(F.conv2d, padding=1), convolved, lambda x: x[:4, :4]),
+}
+"""Operations, their inputs, and what makes small inputs of them."""
+
+
+def peak(name: str, *, portable: bool) -> float:
+    """Give the bytes that an operation takes at most, its inputs included, in a process that does nothing else."""
+    mode = "portable" if portable else "plain"
+    command = [sys.executable, "-m", "benchmarks.portable", name, mode, str(SIZE)]
+    return float(run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout)
+
+
+def main(name: str, mode: str) -> None:
+    """Print the bytes of one operation; a small one comes first, so that what is loaded once does not count."""
+    function, make, small = MEMORY[name]
+    inputs = make()
+    with one_thread(), PortableMode() if mode == "portable" else nullcontext():
+        function(*(small(each) for each in inputs))
+        Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+        before = _kilobytes("VmRSS")
+        function(*inputs)
+        beyond = 1024 * (_kilobytes("VmHWM") - before)
+    print(beyond + sum(each.nbytes for each in inputs))
+
+
+def _kilobytes(what: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:"))
+
+
+if __name__ == "__main__":
+    SIZE = int(sys.argv[3])
+    main(*sys.argv[1:3])

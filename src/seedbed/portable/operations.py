@@ -1,0 +1,37 @@
+"""Fills the table: importing a module of operations enters them."""
+
+from seedbed.portable import activations as activations
+from seedbed.portable import class_losses as class_losses
+from seedbed.portable import convolution as convolution
+from seedbed.portable import ctc as ctc
+from seedbed.portable import decomposed as decomposed
+from seedbed.portable import exact as exact
+from seedbed.portable import linalg as linalg
+from seedbed.portable import losses as losses
+from seedbed.portable import padding as padding
+from seedbed.portable import pointwise as pointwise
+from seedbed.portable import pooling as pooling
+from seedbed.portable import products as products
+from seedbed.portable import random as random
+from seedbed.portable import resampling as resampling
+from seedbed.portable import sampling as sampling
+from seedbed.portable.elementary import error_function as error_function
+from seedbed.portable.elementary import exponential as exponential
+from seedbed.portable.elementary import hyperbolic as hyperbolic
+from seedbed.portable.elementary import inverse_trigonometric as inverse_trigonometric
+from seedbed.portable.elementary import logarithm as logarithm
+from seedbed.portable.elementary import power as power
+from seedbed.portable.elementary import roots as roots
+from seedbed.portable.elementary import trigonometric as trigonometric
+from seedbed.portable.normalization import batch as batch
+from seedbed.portable.normalization import group as group
+from seedbed.portable.normalization import layer as layer
+from seedbed.portable.normalization import rms as rms
+from seedbed.portable.normalization import weight as weight
+from seedbed.portable.sums import distances as distances
+from seedbed.portable.sums import embeddings as embeddings
+from seedbed.portable.sums import norms as norms
+from seedbed.portable.sums import reductions as reductions
+from seedbed.portable.sums import scans as scans
+from seedbed.portable.sums import scatter as scatter
+from seedbed.portable.sums import softmax as softmax

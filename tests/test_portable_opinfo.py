@@ -1,0 +1,70 @@
+"""PyTorch's own samples of its operations, in portable mode: the same bits with any instruction set and threads.
+
+A CPU that may use AVX2 or AVX-512 fuses multiplications with additions, as a GPU does; one that may not, does not.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.portable_sweep import differences, read
+
+ROOT = Path(__file__).parents[1]
+RANDOM = """
+    bernoulli cauchy dropout exponential fractional geometric log_normal multinomial normal rand rrelu uniform
+""".split()  # noqa: SIM905 - names, not strings
+"""Parts of the names of operations that draw, and so give other numbers than PyTorch's own."""
+
+
+def sweep(out: Path, *arguments: str, **environ: str) -> Path:
+    command = [sys.executable, "-m", "tests.portable_sweep", str(out), *arguments]
+    complete = os.environ | {"PYTHONHASHSEED": "0"} | environ
+    done = subprocess.run(command, cwd=ROOT, env=complete, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All instructions that this CPU has, two threads; with the accuracy."""
+    return sweep(tmp_path_factory.mktemp("best") / "lines", "--threads=2", "--limit=3")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """No vector instructions beyond SSE, one thread."""
+    out = tmp_path_factory.mktemp("plain") / "lines"
+    return sweep(out, "--bits-alone", "--limit=3", ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE")
+
+
+def test_bits_depend_on_neither_instructions_nor_threads(best: Path, plain: Path) -> None:
+    found, shared = differences(str(best), str(plain))
+    assert found == []
+    assert shared > 1700  # of those whose inputs could be drawn alike
+
+
+def ran(path: Path) -> list[dict[str, Any]]:
+    return [line for line in read(str(path)).values() if line["outcome"] == "ran"]
+
+
+def test_what_runs_has_pytorchs_shapes_and_types_and_raises_where_it_raises(best: Path) -> None:
+    assert [line for line in read(str(best)).values() if line["outcome"] == "error" or "shapes" in line] == []
+
+
+def test_what_runs_is_as_accurate_as_pytorch(best: Path) -> None:
+    drawn = [line for line in ran(best) if any(name in line["operation"] for name in RANDOM)]
+    odd = ("attention", "masked.prod")  # dropout; the gradient of a product with NaN, whose formula the values choose
+    others = [line for line in ran(best) if line not in drawn and not line["operation"].endswith(odd)]
+    worse = [line for line in others if not line["error"] <= 4 * line["native_error"] + 3e-7]
+    assert worse == []
+    total = sum(min(line["error"], 1e-3) for line in others), sum(min(line["native_error"], 1e-3) for line in others)
+    assert total[0] <= total[1]
+
+
+def test_most_operations_run(best: Path) -> None:
+    operations = {line["operation"] for line in read(str(best)).values()}
+    assert len({line["operation"] for line in ran(best)}) > 0.7 * len(operations)
