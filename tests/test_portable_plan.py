@@ -65,6 +65,8 @@ def test_lists_are_gone_through() -> None:
         assert all(map(torch.equal, torch._foreach_neg(x), [-x[0], -x[1]]))
         norms = torch._foreach_norm(x, 2)
         assert all(map(torch.equal, norms, [torch.linalg.vector_norm(each) for each in x]))
+        torch._foreach_maximum_(y, x)  # aten has no maximum_
+        assert all((a >= b).all() for a, b in zip(y, x, strict=True))
         torch._foreach_zero_(x)
     assert [each.tolist() for each in x] == [[0.0] * 3, [0.0] * 2]
 

@@ -88,7 +88,8 @@ def _of_each(func: Any, mode: AbstractContextManager[Any]) -> Plan | None:
     if not name.startswith("_foreach_"):
         return None
     lists = [argument.name for argument in func._schema.arguments if isinstance(argument.type, torch.ListType)]
-    single = getattr(aten, {"norm": "linalg_vector_norm"}.get(name[9:], name[9:]))
+    name = {"norm": "linalg_vector_norm"}.get(name[9:], name[9:])
+    single = getattr(aten, name, None) or partial(_into_first, getattr(aten, name.removesuffix("_")))
     return _inside(mode, partial(_each, func, single, lists))
 
 
