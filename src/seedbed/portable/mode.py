@@ -11,11 +11,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
-from seedbed.portable.place import refused
+from seedbed.portable.place import compiled, refused
 from seedbed.portable.plan import Plan, plan
 from seedbed.portable.settings import Settings
 from seedbed.scope import Scope
 
+_COMPILED = (
+    "a function that torch.compile made calls it, which fuses and contracts: call the function itself, uncompiled"
+)
 _EMULATION = "CUBLAS_EMULATE_DOUBLE_PRECISION"
 
 
@@ -89,6 +92,8 @@ class _Mode(TorchDispatchMode):
         del types
         self.operations += 1
         try:
+            if compiled():
+                raise NotPortableError(_COMPILED)
             run = self.plans.get(func)
             if run is None:
                 run = self.plans[func] = plan(func, self)
