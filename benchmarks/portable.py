@@ -112,7 +112,10 @@ def operations() -> Mapping[str, tuple[float, Call]]:
             partial(F.conv2d, image, weight, padding=1),
         ),
         f"softmax {SIZE} x {SIZE}": (8, partial(torch.softmax, matrix, 1)),
-        f"layer_norm {SIZE} x {SIZE}": (10, partial(F.layer_norm, matrix, (SIZE,))),
+        f"layer_norm {SIZE} x {SIZE}": (
+            10,
+            partial(F.layer_norm, matrix, (SIZE,), torch.ones(SIZE), torch.zeros(SIZE)),
+        ),
         f"sum(dim=1) {SIZE} x {SIZE}": (20, partial(torch.sum, matrix, 1)),
     }
 
