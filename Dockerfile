@@ -35,7 +35,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
     if [ "$VARIANT" = cpu ]; then set -- --extra-index-url "$TORCH_INDEX"; fi; \
     python3 -m venv --without-pip venv; \
     if ! python3 -m pip --python venv/bin/python install --disable-pip-version-check --root-user-action=ignore --no-compile \
-      --require-hashes --only-binary=:all: "$@" --requirement requirements*.lock; then \
+      --require-hashes --no-deps --only-binary=:all: "$@" --requirement requirements*.lock; then \
       echo "seedbed: $(ls requirements*.lock) could not be installed exactly as it says: pip's reason is above" >&2; exit 1; \
     fi
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -90,9 +91,35 @@ def test_a_fresh_user_gets_the_cpu_wheel_alone_from_pytorch(session: MagicMock) 
     torch, lock, project = session.run_install.call_args_list
     assert indexes(torch) == (PYTORCH_CPU_INDEX, PYTORCH_CPU_INDEX)
     assert indexes(lock) == indexes(project) == (None, None)
-    assert {"--require-hashes", "--only-binary=:all:"} <= set(torch.args) & set(lock.args)
+    assert {"--require-hashes", "--only-binary=:all:", "--no-deps"} <= set(torch.args) & set(lock.args)
     assert lock.args[-2:] == ("--requirement", CPU_LOCK)
     assert project.args[-4:] == ("--no-deps", "--no-build-isolation", "--editable", ".")
+
+
+def wheel(folder: Path, name: str, version: str, requires: str = "") -> str:
+    """Write a wheel without contents; give its line in a lock."""
+    path, info = folder / f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: more\n{requires}"
+    files = {"METADATA": metadata, "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in {**files, "RECORD": ""}.items():
+            archive.writestr(f"{info}/{file}", text)
+    return f"{name}=={version} --hash=sha256:{sha256(path.read_bytes()).hexdigest()}\n"
+
+
+@pytest.mark.usefixtures("told_nothing", "without_uv")
+def test_a_lock_is_installed_as_it_is_though_there_are_newer_releases(session: MagicMock, tmp_path: Path) -> None:
+    pinned = wheel(tmp_path, "part", "1.0"), wheel(tmp_path, "whole", "1.0", "Requires-Dist: part[more]>=1\n")
+    wheel(tmp_path, "part", "2.0")  # pip takes it, without --no-deps, because the lock pins `part` and not `part[more]`
+    Path(CPU_LOCK).write_text("".join((wheel(tmp_path, "torch", "2.13.0"), *pinned)), encoding="utf-8")
+    here = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    session.run_install.side_effect = lambda *words, env, **_: subprocess.run(words, env=env | here, check=True)
+    subprocess.run([sys.executable, "-m", "venv", "env"], check=True)
+    python = str(Path("env/bin/python").absolute())
+    with pytest.raises(subprocess.CalledProcessError):  # the toy project, the last, finds nothing to be built with
+        installation.install(session, CPU_LOCK, python)
+    listed = subprocess.run([python, "-m", "pip", "freeze"], capture_output=True, text=True, check=True)
+    assert listed.stdout.split() == ["part==1.0", "torch==2.13.0", "whole==1.0"]
 
 
 @pytest.mark.usefixtures("told_nothing")

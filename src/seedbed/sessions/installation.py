@@ -91,14 +91,16 @@ def install(session: nox.Session, lock: str, python: str) -> None:
     index = cpu_index(os.environ, at_hand=wheel_at_hand(version)) if lock == CPU_LOCK else ""
     if index:
         session.log(f"looking for torch {version} in {index} too ({INDEX_VARIABLE} names another address, or none)")
-    options = ["--require-hashes", "--only-binary=:all:"]
+    # A lock is the whole list. Asked for what its packages need, pip takes a newer release of what one of them wants
+    # with an extra (`coverage[toml]`, while the lock has `coverage`), and fails for want of a hash.
+    options = ["--require-hashes", "--only-binary=:all:", "--no-deps"]
     with tempfile.TemporaryDirectory() as folder:
         # Alone, so that no other package is looked for in that index; and `===`, because `torch==2.13.0` would let uv
         # take a 2.13.0+cpu that is at hand, whose hash then fails.
         torch = Path(folder, "torch.txt")
         torch.write_text(f"torch==={version} {' '.join(sorted(hashes))}\n", encoding="utf-8")
         environ = install_environ(settings, index, os.environ)
-        pip_install(session, python, *options, "--no-deps", "--requirement", str(torch), environ=environ)
+        pip_install(session, python, *options, "--requirement", str(torch), environ=environ)
     environ = install_environ(settings, "", os.environ)
     pip_install(session, python, *options, "--requirement", lock, environ=environ)
     pip_install(session, python, "--no-deps", "--no-build-isolation", "--editable", ".", environ=environ)
