@@ -1,6 +1,7 @@
 """What portable mode costs: PyTorch's own operations and training steps, inside the mode and outside, on one thread.
 
 Memory is measured in a process of its own for each: what the work takes beyond the inputs, the inputs included.
+`python -m tests.portable_gpu` measures the same on a GPU.
 """
 
 import sys
@@ -62,17 +63,18 @@ class Memory(Multiple):
         return f"{min(times) / 1e6:.1f} MB" if times else ""
 
 
-def measure(rounds: int) -> Iterator[Row]:
+def measure(rounds: int, device: str = "cpu") -> Iterator[Row]:
     """Time single operations, a training step, and the experiments; then the memory of two operations."""
-    with one_thread():
+    with one_thread(), torch.device(device):
         for name, (most, call) in operations().items():
             yield compared(name, most, call, call, rounds)
         yield compared("a step of an MLP 256-512-512-10, batch 256, Adam", 6, step(), step(), rounds)
+    with one_thread():
         for experiment in EXPERIMENTS:
-            call = partial(seeded, experiment)
+            call = partial(seeded, experiment, device)
             yield compared(f"experiment {experiment.__name__}", 10, call, call, min(rounds, 3), calls=1)
     for name in MEMORY:
-        ours, theirs = (peak(name, portable=portable) for portable in (True, False))
+        ours, theirs = (peak(name, device, portable=portable) for portable in (True, False))
         yield Memory(name=f"peak memory of {name}", ours=[ours], peer=PEER, theirs=[theirs], most=4)
 
 
@@ -99,6 +101,8 @@ def repeat(call: Call, calls: int, *, portable: bool = False) -> None:
     with PortableMode() if portable else nullcontext():
         for _ in range(calls):
             call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def operations() -> Mapping[str, tuple[float, Call]]:
@@ -147,10 +151,10 @@ def step() -> Call:
     return train
 
 
-def seeded(experiment: Callable[..., object]) -> object:
+def seeded(experiment: Callable[..., object], device: str) -> object:
     """Run an experiment from the same seed."""
     set_all_seeds(1337)
-    return experiment(seed=1337, device="cpu")
+    return experiment(seed=1337, device=device)
 
 
 MEMORY: Mapping[str, tuple[Callable[..., Tensor], Callable[[], tuple[Tensor, Tensor]], Callable[[Tensor], Tensor]]] = {
@@ -160,24 +164,38 @@ MEMORY: Mapping[str, tuple[Callable[..., Tensor], Callable[[], tuple[Tensor, Ten
 """Operations, their inputs, and what makes small inputs of them."""
 
 
-def peak(name: str, *, portable: bool) -> float:
+def peak(name: str, device: str, *, portable: bool) -> float:
     """Give the bytes that an operation takes at most, its inputs included, in a process that does nothing else."""
     mode = "portable" if portable else "plain"
-    command = [sys.executable, "-m", "benchmarks.portable", name, mode, str(SIZE)]
+    command = [sys.executable, "-m", "benchmarks.portable", name, mode, device, str(SIZE)]
     return float(run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout)
 
 
-def main(name: str, mode: str) -> None:
+def main(name: str, mode: str, device: str) -> None:
     """Print the bytes of one operation; a small one comes first, so that what is loaded once does not count."""
     function, make, small = MEMORY[name]
-    inputs = make()
+    with torch.device(device):
+        inputs = make()
+    beyond = beyond_on_cpu if device == "cpu" else beyond_on_gpu
     with one_thread(), PortableMode() if mode == "portable" else nullcontext():
         function(*(small(each) for each in inputs))
-        Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-        before = _kilobytes("VmRSS")
-        function(*inputs)
-        beyond = 1024 * (_kilobytes("VmHWM") - before)
-    print(beyond + sum(each.nbytes for each in inputs))
+        print(beyond(partial(function, *inputs)) + sum(each.nbytes for each in inputs))
+
+
+def beyond_on_cpu(call: Call) -> int:
+    """Give the bytes that a call takes at most, beyond what is there before it."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = _kilobytes("VmRSS")
+    call()
+    return 1024 * (_kilobytes("VmHWM") - before)
+
+
+def beyond_on_gpu(call: Call) -> int:
+    """Give the bytes of the GPU's memory that a call takes at most, beyond what is there before it."""
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def _kilobytes(what: str) -> int:
@@ -186,5 +204,5 @@ def _kilobytes(what: str) -> int:
 
 
 if __name__ == "__main__":
-    SIZE = int(sys.argv[3])
-    main(*sys.argv[1:3])
+    SIZE = int(sys.argv[4])
+    main(*sys.argv[1:4])

@@ -59,6 +59,6 @@ def test_memory_counts_the_inputs_and_what_comes_beyond(
 ) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(portable, "SIZE", 64)
-    portable.main(name, mode)
+    portable.main(name, mode, "cpu")
     inputs = {"matmul": 2 * 64 * 64, "conv2d": 2 * 4 * 32 * 32 + 4 * 4 * 9}[name] * 4
     assert float(capsys.readouterr().out) >= inputs
