@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from seedbed import report
 from seedbed.cli import app
-from seedbed.record import read
+from seedbed.comparison import Relation
+from seedbed.promise import Promises
+from seedbed.record import compare_records, read
 from tests.conftest import Write
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,17 @@ def test_the_readmes_table_is_the_records() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ((name, table),) = re.findall(r"<!-- made by `seedbed show records/(\S+) .*?-->\n((?:\|.*\n)+)", readme)
     assert table == report.markdown(read(ROOT / "records" / name).record)
+
+
+def test_the_readmes_comparison_of_machines_is_the_records() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"\| same bits on both \| (.*) \|\n", readme)
+    one, other = (read(ROOT / "records" / name) for name in ("amd-zen4-2cores", "intel-emerald-rapids-2cores"))
+    same: dict[str, list[bool]] = {}
+    for match in compare_records(one, other, Promises()):
+        assert match.comparison
+        same.setdefault(match.level, []).append(match.comparison.relation is Relation.IDENTICAL)
+    assert row.split(" | ") == [f"{sum(each)} of {len(each)}" for each in same.values()]
 
 
 def test_the_readmes_own_experiment_reproduces(study: Write) -> None:
