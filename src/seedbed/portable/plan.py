@@ -151,9 +151,7 @@ def _writing(func: Any, run: Plan) -> Plan:
 
 def _into_first(run: Plan, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     result = run(target, *args, **kwargs)
-    if not torch.can_cast(result.dtype, target.dtype):
-        raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {target.dtype}")
-    return target if result is target else target.copy_(result)
+    return target if result is target else _cast_into(target, result)
 
 
 def _into_outs(run: Plan, names: list[str], *args: Any, **kwargs: Any) -> Any:
@@ -162,5 +160,11 @@ def _into_outs(run: Plan, names: list[str], *args: Any, **kwargs: Any) -> Any:
     for target, result in zip(targets, results if len(names) > 1 else [results], strict=True):
         if target.shape != result.shape:
             target.resize_(result.shape)
-        target.copy_(result)
+        _cast_into(target, result)
     return targets[0] if len(names) == 1 else tuple(targets)
+
+
+def _cast_into(target: Tensor, result: Tensor) -> Tensor:
+    if not torch.can_cast(result.dtype, target.dtype):
+        raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {target.dtype}")
+    return target.copy_(result)
