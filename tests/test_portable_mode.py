@@ -163,3 +163,45 @@ def test_subnormal_numbers_are_kept_inside_and_flushed_again_after() -> None:
         assert Settings.in_force().flush
     finally:
         torch.set_flush_denormal(False)
+
+
+class Wrapper(Tensor):
+    """A tensor in a tensor, which does something else whenever it is used."""
+
+    wrapped: Tensor
+
+    def __new__(cls, inner: Tensor) -> "Wrapper":
+        made: Wrapper = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+        made.wrapped = inner
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def, override]
+        torch.linalg.eigvals(torch.eye(2))
+        return func(*(arg.wrapped if isinstance(arg, Wrapper) else arg for arg in args), **(kwargs or {}))
+
+
+def test_what_a_subclass_of_tensor_does_inside_is_looked_up_too() -> None:
+    wrapper = Wrapper(torch.ones(2))
+    assert (wrapper * 2).tolist() == [2.0, 2.0]
+    with PortableMode(), pytest.raises(NotPortableError, match="aten.linalg_eig.default has no portable form"):
+        wrapper.mul(2)
+
+
+def test_a_subclass_of_tensor_without_operations_of_its_own_is_a_tensor() -> None:
+    class Plain(Tensor):
+        pass
+
+    with PortableMode():
+        assert torch.ones(2).as_subclass(Plain).exp().tolist() == torch.ones(2).exp().tolist()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_are_not_strided_are_refused_by_every_operation() -> None:
+    sparse = torch.sparse_coo_tensor(torch.tensor([[0, 0, 1]]), torch.tensor([1.0, 2.0, 3.0]))
+    quantized = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8)
+    nested = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(1, 3)])
+    for tensor in (sparse, quantized, nested):
+        for operation in (torch.neg, torch.clone, lambda x: torch.cat([x, x])):
+            with PortableMode(), pytest.raises(NotPortableError, match="a sparse, quantized or nested tensor"):
+                operation(tensor)

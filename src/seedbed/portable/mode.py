@@ -4,10 +4,12 @@ It works below autograd, so the backward pass and the optimizer's step go throug
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
@@ -19,6 +21,7 @@ from seedbed.scope import Scope
 _COMPILED = (
     "a function that torch.compile made calls it, which fuses and contracts: call the function itself, uncompiled"
 )
+_KIND = "it is given a sparse, quantized or nested tensor, or one of another layout that is not strided"
 _EMULATION = "CUBLAS_EMULATE_DOUBLE_PRECISION"
 
 
@@ -89,17 +92,29 @@ class _Mode(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        del types
+        if types:
+            return NotImplemented  # a subclass with a __torch_dispatch__ of its own: what it calls comes here again
         self.operations += 1
         try:
             if compiled():
                 raise NotPortableError(_COMPILED)
+            _refuse_kinds(args)
             run = self.plans.get(func)
             if run is None:
                 run = self.plans[func] = plan(func, self)
             return run(*args, **(kwargs or {}))
         except NotPortableError as error:
             raise refused(func, error) from None
+
+
+def _refuse_kinds(values: Sequence[Any]) -> None:
+    """Refuse tensors whose own kernels any operation would reach, those of the table among them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            if value.layout is not torch.strided or value.is_quantized or value.is_nested:
+                raise NotPortableError(_KIND)
+        elif isinstance(value, list | tuple):
+            _refuse_kinds(value)
 
 
 def _modes() -> tuple[_Mode, ...]:
