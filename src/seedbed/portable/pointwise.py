@@ -15,11 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seedbed.portable.table import Function, replaces
-from seedbed.portable.table import add as enter
-
-SINGLE = ("mul", "allclose")
-enter(*SINGLE, kind="single")
+from seedbed.portable.table import Function, Kind, replaces
 
 _PIECE = 1 << 15
 """Elements that are worked on at a time on a CPU."""
@@ -28,15 +24,15 @@ Kernel = Callable[..., Tensor]
 """Takes what to write into, None for a new tensor, and the tensors."""
 
 
-def also_in_place(name: str, *, integers: bool = False) -> Callable[[Function], Function]:
+def also_in_place(name: str, *, kind: Kind = "replaced", integers: bool = False) -> Callable[[Function], Function]:
     """Enter a function that can write into its first argument, given as `out`, under `name` and under ``name_``."""
 
     def enter_both(function: Function) -> Function:
         def in_place(x: Tensor, *args: Any, **kwargs: Any) -> Any:
             return function(x, *args, out=x, **kwargs)
 
-        replaces(name, integers=integers)(function)
-        replaces(f"{name}_", integers=integers)(in_place)
+        replaces(name, kind=kind, integers=integers)(function)
+        replaces(f"{name}_", kind=kind, integers=integers)(in_place)
         return function
 
     return enter_both
@@ -80,9 +76,13 @@ def _check_shape(out: Tensor, tensors: list[Tensor]) -> None:
 
 
 def number(value: Any, like: Tensor) -> Any:
-    """Put a Python number on the device of `like`, as a tensor of no dimensions, which takes no part in promotion."""
+    """Put a Python number on the device of `like`, as a tensor of no dimensions, which takes no part in promotion.
+
+    So is a tensor of no dimensions on the CPU, by which CUDA would divide as by a number.
+    """
     if isinstance(value, Tensor):
-        return value
+        moves = value.ndim == 0 and value.device.type == "cpu" and like.device.type != "cpu"
+        return value.to(like.device) if moves else value
     dtype = like.dtype if like.is_floating_point() else None
     return torch.full((), value, dtype=dtype, device=like.device) if dtype else torch.tensor(value, device=like.device)
 
@@ -114,6 +114,22 @@ def rsub(x: Tensor, other: Any, alpha: Any = 1) -> Tensor:
     return torch.sub(number(other, x), scaled)
 
 
+@also_in_place("mul", kind="single", integers=True)
+def mul(x: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """``x * other``, rounded once.
+
+    In float16 and bfloat16, whether a factor of no dimensions is rounded before, kernels answer by its place and
+    device; and complex numbers take several operations, fused or not.
+    """
+    return torch.mul(x, other, out=out)
+
+
+@replaces("allclose", kind="single", integers=True)
+def allclose(x: Tensor, other: Tensor, *args: Any, **kwargs: Any) -> bool:
+    """PyTorch's own, of real numbers: a subtraction, and a multiplication and an addition for the tolerance."""
+    return torch.allclose(x, other, *args, **kwargs)
+
+
 @also_in_place("addcmul")
 def addcmul(x: Tensor, one: Tensor, two: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
     """``x + (value * one) * two``, each step rounded."""
@@ -131,7 +147,7 @@ def addcdiv(x: Tensor, one: Tensor, two: Tensor, *, value: Any = 1, out: Tensor 
 
 
 def _addcdiv(out: Tensor | None, x: Tensor, one: Tensor, two: Tensor, *, value: Any) -> Tensor:
-    return torch.add(x, (one if value == 1 else value * one) / two, out=out)
+    return torch.add(x, (one if value == 1 else value * one) / number(two, x), out=out)
 
 
 @also_in_place("lerp")
