@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,6 +165,31 @@ def test_subnormal_numbers_are_kept_inside_and_flushed_again_after() -> None:
         assert Settings.in_force().flush
     finally:
         torch.set_flush_denormal(False)
+
+
+FLUSHING = """
+import torch
+torch.set_num_threads(2)
+torch.set_flush_denormal(True)
+torch.ones(1 << 20) * 2  # starts the other thread
+torch.set_flush_denormal(False)
+from seedbed.errors import ConfigError
+from seedbed.portable import PortableMode
+try:
+    PortableMode()
+except ConfigError as error:
+    print(error)
+torch.set_num_threads(1)
+with PortableMode():
+    print((torch.full((1 << 20,), 1e-40) * 0.5 == 0).any().item())
+"""
+
+
+def test_threads_that_flush_subnormal_numbers_are_refused() -> None:
+    done = subprocess.run([sys.executable, "-c", FLUSHING], capture_output=True, text=True, check=True)
+    refusal, flushed = done.stdout.splitlines()
+    assert refusal.startswith("1 of PyTorch's 2 threads flush subnormal numbers to zero")
+    assert flushed == "False"
 
 
 class Wrapper(Tensor):

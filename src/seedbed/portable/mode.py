@@ -4,6 +4,7 @@ It works below autograd, so the backward pass and the optimizer's step go throug
 """
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 from seedbed.errors import ConfigError, NotPortableError
 from seedbed.portable.place import compiled, refused
 from seedbed.portable.plan import Plan, plan
-from seedbed.portable.settings import Settings
+from seedbed.portable.settings import Settings, flushing_threads
 from seedbed.scope import Scope
 
 _COMPILED = (
@@ -47,7 +48,8 @@ class PortableMode(Scope):
     NotPortableError
         Inside, for an operation that has no portable form: its name, the line and the module it was called from.
     ConfigError
-        If cuBLAS is told to emulate double precision, or if `torch.compile` is compiling this block.
+        If cuBLAS is told to emulate double precision, if `torch.compile` is compiling this block, or if threads of
+        PyTorch flush subnormal numbers.
     """
 
     @property
@@ -61,6 +63,7 @@ class PortableMode(Scope):
     def _change(self, before: "_Active") -> None:
         _refuse_surroundings()
         Settings.portable().set()
+        _refuse_threads()
         self._mode = before.modes[0] if before.modes else _Mode()
         if not before.modes:
             self._mode.__enter__()  # type: ignore[no-untyped-call]
@@ -143,3 +146,24 @@ def _refuse_surroundings() -> None:
             f"{_EMULATION}={os.environ[_EMULATION]!r} lets cuBLAS emulate float64, whose products portable mode needs "
             "exact: unset it before Python starts"
         )
+
+
+class _Looked(threading.local):
+    """With how many of PyTorch's threads each thread was seen to keep subnormal numbers; they do not change."""
+
+    threads = 0
+
+
+_looked = _Looked()
+
+
+def _refuse_threads() -> None:
+    if torch.get_num_threads() <= _looked.threads:
+        return
+    flushing = flushing_threads()
+    if flushing:
+        raise ConfigError(
+            f"{flushing} of PyTorch's {torch.get_num_threads()} threads flush subnormal numbers to zero, which depends "
+            "on when they were started: do not call torch.set_flush_denormal(True) before portable mode"
+        )
+    _looked.threads = torch.get_num_threads()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 
@@ -91,8 +92,25 @@ class Settings:
 
 
 def _flushes() -> bool:
+    return bool(_halved(1)[0] == 0)
+
+
+_PART = 1 << 15
+"""Elements from which on each of PyTorch's threads gets some."""
+
+
+def flushing_threads() -> int:
+    """Count which of PyTorch's CPU threads flush subnormal numbers: its switch is for the calling thread alone.
+
+    The others have what was in force in the thread that started them, when it first had work for them.
+    """
+    threads = torch.get_num_threads()
+    return int((_halved(threads * _PART).view(threads, _PART) == 0).any(1).sum())
+
+
+def _halved(count: int) -> Tensor:
     with torch.utils._python_dispatch._disable_current_modes():
-        return bool((torch.tensor(2.0**-1060, dtype=torch.float64) * 1.0 == 0).item())
+        return torch.full((count,), 2.0**-1060, dtype=torch.float64, device="cpu") * 0.5
 
 
 class _Steps:
