@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError
@@ -27,9 +28,9 @@ def in_force() -> bool:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_changed() -> Iterator[None]:
-    before = Settings.in_force()
+    before = Settings.in_force(), depth(), len(_get_current_function_mode_stack())
     yield
-    assert (Settings.in_force(), depth()) == (before, 0)
+    assert (Settings.in_force(), depth(), len(_get_current_function_mode_stack())) == before
 
 
 def test_it_is_in_force_in_its_block_alone() -> None:
@@ -112,6 +113,14 @@ def test_it_may_end_before_a_mode_that_began_inside_it() -> None:
         assert _get_current_dispatch_mode_stack() == [other]
         assert torch.zeros(2).tolist() == [0.0, 0.0]
     assert not torch.utils._python_dispatch.is_in_torch_dispatch_mode()
+
+
+def test_the_default_device_may_change_inside_it() -> None:
+    switch = PortableMode()
+    with torch.device("meta"):
+        switch.restore()
+        assert torch.zeros(2).device.type == "meta"
+    assert torch.zeros(2).device.type == "cpu"
 
 
 def test_an_operation_without_a_portable_form_is_refused_with_its_place() -> None:
@@ -232,3 +241,8 @@ def test_tensors_that_are_not_strided_are_refused_by_every_operation() -> None:
         for operation in (torch.neg, torch.clone, lambda x: torch.cat([x, x])):
             with PortableMode(), pytest.raises(NotPortableError, match="a sparse, quantized or nested tensor"):
                 operation(tensor)
+
+
+def test_shapes_alone_go_through() -> None:
+    with PortableMode(), torch.device("meta"):
+        assert nn.Linear(3, 4)(torch.empty(2, 3)).shape == (2, 4)

@@ -23,11 +23,11 @@ VIEWS = """
 """The same memory, looked at in another way; those with ``_copy`` in their names are entered beside them."""
 
 COPIES = """
-    _chunk_cat _pin_memory _resize_output _to_copy _unsafe_view as_strided_scatter block_diag cat channel_shuffle clone
-    constant_pad_nd copy diag_embed diagonal_backward diagonal_scatter flip im2col lift native_channel_shuffle
-    pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d
-    replication_pad2d replication_pad3d resize resize_as roll rot90 select_backward select_scatter set slice_backward
-    slice_scatter stack tril triu unsafe_split unsafe_split_with_sizes
+    _chunk_cat _pack_padded_sequence _pin_memory _resize_output _to_copy _unsafe_view as_strided_scatter block_diag cat
+    channel_shuffle clone constant_pad_nd copy diag_embed diagonal_backward diagonal_scatter flip im2col lift
+    native_channel_shuffle pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat
+    replication_pad1d replication_pad2d replication_pad3d resize resize_as roll rot90 select_backward select_scatter set
+    slice_backward slice_scatter stack tril triu unsafe_split unsafe_split_with_sizes
 """.split()  # noqa: SIM905 - names, not strings
 """Elements moved; conversions between types of floating point round to nearest, ties to even, on every device."""
 

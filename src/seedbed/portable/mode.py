@@ -5,17 +5,19 @@ It works below autograd, so the backward pass and the optimizer's step go throug
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
 from seedbed.portable.place import compiled, refused
 from seedbed.portable.plan import Plan, plan
+from seedbed.portable.recurrent import Recurrent
 from seedbed.portable.settings import Settings, flushing_threads
 from seedbed.scope import Scope
 
@@ -58,7 +60,7 @@ class PortableMode(Scope):
         return self._mode.operations
 
     def _now(self) -> "_Active":
-        return _Active(Settings.in_force(), _modes())
+        return _Active(Settings.in_force(), _modes(), _functions())
 
     def _change(self, before: "_Active") -> None:
         _refuse_surroundings()
@@ -67,6 +69,8 @@ class PortableMode(Scope):
         self._mode = before.modes[0] if before.modes else _Mode()
         if not before.modes:
             self._mode.__enter__()  # type: ignore[no-untyped-call]
+        if not before.functions:
+            Recurrent().__enter__()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +78,12 @@ class _Active:
     settings: Settings
     modes: tuple["_Mode", ...]
     """The portable modes on PyTorch's stack of modes: none, or one."""
+    functions: tuple[Recurrent, ...]
+    """The modes for functions above autograd on their stack: none, or one."""
 
     def restore(self) -> None:
-        now = _modes()
-        if now and not self.modes:
-            _leave(now[-1])
-        elif self.modes and not now:
-            self.modes[-1].__enter__()  # type: ignore[no-untyped-call]
+        _restore(_modes(), self.modes, TorchDispatchMode, _get_current_dispatch_mode_stack)
+        _restore(_functions(), self.functions, TorchFunctionMode, _get_current_function_mode_stack)
         self.settings.set()
 
 
@@ -95,13 +98,14 @@ class _Mode(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if types:
+        if types and any(each is not Tensor for each in types):
             return NotImplemented  # a subclass with a __torch_dispatch__ of its own: what it calls comes here again
         self.operations += 1
         try:
             if compiled():
                 raise NotPortableError(_COMPILED)
-            _refuse_kinds(args)
+            if _have_no_bits(args):
+                return func(*args, **(kwargs or {}))
             run = self.plans.get(func)
             if run is None:
                 run = self.plans[func] = plan(func, self)
@@ -110,29 +114,49 @@ class _Mode(TorchDispatchMode):
             raise refused(func, error) from None
 
 
-def _refuse_kinds(values: Sequence[Any]) -> None:
-    """Refuse tensors whose own kernels any operation would reach, those of the table among them."""
+def _have_no_bits(values: Sequence[Any]) -> bool:
+    """Tell whether there are tensors of the meta device among `values`.
+
+    Raises
+    ------
+    NotPortableError
+        For those whose own kernels any operation would reach, those of the table among them.
+    """
+    found = False
     for value in values:
         if isinstance(value, Tensor):
             if value.layout is not torch.strided or value.is_quantized or value.is_nested:
                 raise NotPortableError(_KIND)
+            found |= value.is_meta
         elif isinstance(value, list | tuple):
-            _refuse_kinds(value)
+            found |= _have_no_bits(value)
+    return found
 
 
 def _modes() -> tuple[_Mode, ...]:
     return tuple(mode for mode in _get_current_dispatch_mode_stack() if isinstance(mode, _Mode))
 
 
-def _leave(mode: _Mode) -> None:
+def _functions() -> tuple[Recurrent, ...]:
+    return tuple(mode for mode in _get_current_function_mode_stack() if isinstance(mode, Recurrent))
+
+
+def _restore(now: Sequence[Any], before: Sequence[Any], kind: Any, stack: Callable[[], list[Any]]) -> None:
+    if now and not before:
+        _leave(now[-1], kind, stack)
+    elif before and not now:
+        before[-1].__enter__()
+
+
+def _leave(mode: Any, kind: Any, stack: Callable[[], list[Any]]) -> None:
     """Take `mode` off PyTorch's stack, also from below modes that began inside it and are still active."""
     above = []
-    while (top := _get_current_dispatch_mode_stack()[-1]) is not mode:
-        TorchDispatchMode.__exit__(top, None, None, None)
+    while (top := stack()[-1]) is not mode:
+        kind.__exit__(top, None, None, None)
         above.append(top)
-    mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+    kind.__exit__(mode, None, None, None)
     for each in reversed(above):
-        TorchDispatchMode.__enter__(each)
+        kind.__enter__(each)
 
 
 def _refuse_surroundings() -> None:
