@@ -230,6 +230,7 @@ def test_a_subclass_of_tensor_without_operations_of_its_own_is_a_tensor() -> Non
 
     with PortableMode():
         assert torch.ones(2).as_subclass(Plain).exp().tolist() == torch.ones(2).exp().tolist()
+        nn.Transformer(8, 2, 1, 1, 8)(torch.ones(2, 1, 8), torch.ones(2, 1, 8)).sum().backward()  # has parameters
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -98,7 +98,7 @@ class _Mode(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if types and any(each is not Tensor for each in types):
+        if types and any(each.__torch_dispatch__ is not Tensor.__torch_dispatch__ for each in types):
             return NotImplemented  # a subclass with a __torch_dispatch__ of its own: what it calls comes here again
         self.operations += 1
         try:
