@@ -121,6 +121,17 @@ def test_types_are_promoted_as_pytorch_does() -> None:
         assert torch.atan2(torch.tensor([1.0]), torch.tensor([1])).dtype == torch.float32
 
 
+def test_what_pytorch_refuses_of_integers_is_refused() -> None:
+    x = torch.tensor([3, -1])
+    for function in (torch.mean, torch.std, torch.norm):
+        with PortableMode(), pytest.raises(RuntimeError):
+            function(x)
+    with PortableMode():
+        assert torch.addcmul(x, x, x, value=2).tolist() == [21, 1]
+        assert torch.addcmul(x, x, x, value=0.5).tolist() == [3, -1]
+        assert torch.median(x[:0]).item() == torch.iinfo(torch.int64).min
+
+
 def test_statistics_that_are_kept_in_float16_are_written_back() -> None:
     x, mean, variance = numbers(8, 3), torch.zeros(3).half(), torch.ones(3).half()
     with PortableMode():

@@ -132,7 +132,9 @@ def allclose(x: Tensor, other: Tensor, *args: Any, **kwargs: Any) -> bool:
 
 @also_in_place("addcmul")
 def addcmul(x: Tensor, one: Tensor, two: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
-    """``x + (value * one) * two``, each step rounded."""
+    """``x + (value * one) * two``, each step rounded; of integers, as PyTorch does, `value` is one too."""
+    if not any(each.is_floating_point() for each in (x, one, two)):
+        return torch.addcmul(x, one, two, value=value)
     return _run(partial(_addcmul, value=value), out, x, one, two)
 
 

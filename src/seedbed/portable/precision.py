@@ -77,11 +77,14 @@ def _result_dtypes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     meta_args, meta_kwargs = tree_map_only(
         Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs)
     )
+    given = list(tensors((*args, *kwargs.values())))
+    floats = [each for each in given if each.is_floating_point()]
     try:
         result = func(*meta_args, **meta_kwargs)
-    except (NotImplementedError, RuntimeError):  # no kernel for types alone: the rule that nearly all operations follow
-        given = list(tensors((*args, *kwargs.values())))
-        result = next((each for each in given if each.is_floating_point()), given[0])
+    except (NotImplementedError, RuntimeError) as error:
+        if not floats and not isinstance(error, NotImplementedError):
+            raise  # PyTorch's own refusal, as of the mean of integers
+        result = (floats or given)[0]  # no kernel for types alone: the rule that nearly all operations follow
     return [tensor.dtype for tensor in tensors((result,))]
 
 
