@@ -123,10 +123,12 @@ def test_types_are_promoted_as_pytorch_does() -> None:
 
 def test_what_pytorch_refuses_of_integers_is_refused() -> None:
     x = torch.tensor([3, -1])
-    for function in (torch.mean, torch.std, torch.norm):
+    functions: list[Any] = [torch.mean, torch.norm, torch.std, torch.var]
+    for function in functions:
         with PortableMode(), pytest.raises(RuntimeError):
             function(x)
     with PortableMode():
+        assert torch.bincount(torch.tensor([1, 1]), weights=torch.tensor([2, 3])).dtype == torch.float64
         assert torch.addcmul(x, x, x, value=2).tolist() == [21, 1]
         assert torch.addcmul(x, x, x, value=0.5).tolist() == [3, -1]
         assert torch.median(x[:0]).item() == torch.iinfo(torch.int64).min

@@ -131,7 +131,8 @@ def _functional(func: Any) -> Any:
     if not outs and not _in_place(func):
         return None
     wanted = [str(argument.type) for argument in func._schema.arguments if argument.name not in outs]
-    packet = getattr(aten, functional_name(func), None)
+    name = functional_name(func)
+    packet = getattr(aten, name.removesuffix("_") if _in_place(func) else name, None)
     for name in packet.overloads() if packet is not None else ():
         candidate = getattr(packet, name)
         schema = candidate._schema

@@ -173,7 +173,7 @@ def _lerp_by_tensor(out: Tensor | None, start: Tensor, end: Tensor, weight: Tens
 
 @also_in_place("div")
 def div(x: Tensor, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
-    """Divide; with `rounding_mode`, round the quotient down or towards zero as PyTorch does.
+    """Divide; with `rounding_mode`, round the quotient down or towards zero as PyTorch does, integers exactly.
 
     Raises
     ------
@@ -182,6 +182,8 @@ def div(x: Tensor, other: Any, *, rounding_mode: str | None = None, out: Tensor 
     """
     if rounding_mode is None:
         return _run(_div, out, x, number(other, x))
+    if not torch.result_type(x, other).is_floating_point:
+        return torch.div(x, other, rounding_mode=rounding_mode)
     if rounding_mode == "trunc":
         return torch.trunc(torch.true_divide(x, number(other, x)))
     if rounding_mode == "floor":
