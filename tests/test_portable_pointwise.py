@@ -209,6 +209,16 @@ def test_a_factor_of_a_wider_type_is_not_rounded_wherever_it_stands(dtype: torch
     assert not torch.equal(factor.to(dtype) * x, expected)
 
 
+def test_a_product_in_place_keeps_its_shape_and_type() -> None:
+    x, half = torch.ones(3), torch.ones(2, dtype=torch.float16)
+    with PortableMode():
+        with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
+            x.mul_(torch.ones(2, 3))
+        assert x.mul_(torch.full((3,), 0.5, dtype=torch.float64)) is x
+        assert half.mul_(torch.tensor([0.5, 3.0])) is half
+    assert (x.tolist(), half.tolist()) == ([0.5] * 3, [0.5, 3.0])
+
+
 def test_products_of_complex_numbers_are_refused() -> None:
     z = torch.complex(torch.ones(2), torch.ones(2))
     for multiply in (torch.mul, torch.allclose):

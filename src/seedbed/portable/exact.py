@@ -74,8 +74,16 @@ NO_ARITHMETIC = """
 add(*VIEWS, *(f"{name}_copy" for name in VIEWS), *COPIES, *CONSTANTS, *CHOICES, *COMPARISONS, kind="exact")
 add(*ONE_BY_ONE, *INTEGERS, *NO_ARITHMETIC, kind="exact")
 
+
+def _bounded(kernel: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    if x.dtype not in (torch.float16, torch.bfloat16):
+        return kernel(x, *args, **kwargs)
+    result = kernel(*(each.float() if isinstance(each, Tensor) else each for each in (x, *args)), **kwargs)
+    return result.to(x.dtype) if isinstance(result, Tensor) else (result[0].to(x.dtype), *result[1:])
+
+
 for _name in BOUNDED:
-    replaces(_name, integers=True)(getattr(aten, _name))
+    replaces(_name, as_given=True)(partial(_bounded, getattr(aten, _name)))
 
 
 def one_zero(x: Tensor) -> Tensor:

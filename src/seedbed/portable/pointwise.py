@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seedbed.errors import NotPortableError
 from seedbed.portable.table import Function, Kind, replaces
 
 _PIECE = 1 << 15
@@ -24,15 +25,17 @@ Kernel = Callable[..., Tensor]
 """Takes what to write into, None for a new tensor, and the tensors."""
 
 
-def also_in_place(name: str, *, kind: Kind = "replaced", integers: bool = False) -> Callable[[Function], Function]:
+def also_in_place(
+    name: str, *, kind: Kind = "replaced", integers: bool = False, as_given: bool = False
+) -> Callable[[Function], Function]:
     """Enter a function that can write into its first argument, given as `out`, under `name` and under ``name_``."""
 
     def enter_both(function: Function) -> Function:
         def in_place(x: Tensor, *args: Any, **kwargs: Any) -> Any:
             return function(x, *args, out=x, **kwargs)
 
-        replaces(name, kind=kind, integers=integers)(function)
-        replaces(f"{name}_", kind=kind, integers=integers)(in_place)
+        replaces(name, kind=kind, integers=integers, as_given=as_given)(function)
+        replaces(f"{name}_", kind=kind, integers=integers, as_given=as_given)(in_place)
         return function
 
     return enter_both
@@ -114,14 +117,22 @@ def rsub(x: Tensor, other: Any, alpha: Any = 1) -> Tensor:
     return torch.sub(number(other, x), scaled)
 
 
-@also_in_place("mul", kind="single", integers=True)
+@also_in_place("mul", kind="single", as_given=True)
 def mul(x: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """``x * other``, rounded once.
 
-    In float16 and bfloat16, whether a factor of no dimensions is rounded before, kernels answer by its place and
-    device; and complex numbers take several operations, fused or not.
+    A factor of no dimensions that is wider than the float16 or bfloat16 result, kernels round before or not, by its
+    place and device; complex numbers take several operations, fused or not.
     """
-    return torch.mul(x, other, out=out)
+    dtype = torch.result_type(x, other)
+    if dtype.is_complex:
+        raise NotPortableError(f"it is portable for real numbers, not for {dtype}")
+    if dtype in _HALF and any(each.dtype != dtype for each in (x, other) if isinstance(each, Tensor)):
+        return torch.mul(*(each.float() if isinstance(each, Tensor) else each for each in (x, other))).to(dtype)
+    return torch.mul(x, other) if out is None else out.mul_(other)
+
+
+_HALF = (torch.float16, torch.bfloat16)
 
 
 @replaces("allclose", kind="single", integers=True)
