@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,31 @@ def test_a_call_stays_until_it_is_restored() -> None:
 def test_it_ends_on_an_exception() -> None:
     with pytest.raises(KeyError), PortableMode():
         raise KeyError
+
+
+def test_it_stays_in_a_thread_when_one_that_began_before_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    flag = "_is_in_torch_dispatch_mode"  # PyTorch's own, one for all threads: it would be left wrong
+    monkeypatch.setattr(torch.utils._python_dispatch, flag, getattr(torch.utils._python_dispatch, flag))
+    before = Settings.in_force()
+    first, second = PortableMode(), threading.Event()
+    entered = threading.Event()
+    seen: list[bool] = []
+
+    def other() -> None:
+        with PortableMode():
+            entered.set()
+            assert second.wait(10)
+            seen.append(in_force())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert entered.wait(10)
+    first.restore()
+    assert depth() == 0
+    second.set()
+    thread.join()
+    assert seen == [True]
+    assert Settings.in_force() == before
 
 
 def test_it_decorates_functions() -> None:

@@ -6,7 +6,7 @@ It works below autograd, so the backward pass and the optimizer's step go throug
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -64,7 +64,7 @@ class PortableMode(Scope):
 
     def _change(self, before: "_Active") -> None:
         _refuse_surroundings()
-        Settings.portable().set()
+        _threads.enter(before.settings)
         _refuse_threads()
         self._mode = before.modes[0] if before.modes else _Mode()
         if not before.modes:
@@ -84,7 +84,37 @@ class _Active:
     def restore(self) -> None:
         _restore(_modes(), self.modes, TorchDispatchMode, _get_current_dispatch_mode_stack)
         _restore(_functions(), self.functions, TorchFunctionMode, _get_current_function_mode_stack)
-        self.settings.set()
+        _threads.restore(self.settings, inside=bool(self.modes))
+
+
+class _Threads:
+    """Which threads are in portable mode: the settings are the process's, and go back when the last of them leaves."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside: set[int] = set()
+        self.outside = Settings.portable()
+
+    def enter(self, outside: Settings) -> None:
+        """Let this thread in; `outside` is in force."""
+        with self.lock:
+            self.outside = self.outside if self.inside else outside
+            self.inside.add(threading.get_ident())
+            Settings.portable().set()
+
+    def restore(self, settings: Settings, *, inside: bool) -> None:
+        """Let this thread go back to `settings`, `inside` or out of portable mode."""
+        with self.lock:
+            if inside:
+                self.inside.add(threading.get_ident())
+            else:
+                self.inside.discard(threading.get_ident())
+                whole = Settings.portable() if self.inside else self.outside
+                settings = replace(whole, flush=settings.flush)  # which is each thread's own
+            settings.set()
+
+
+_threads = _Threads()
 
 
 class _Mode(TorchDispatchMode):
