@@ -178,9 +178,16 @@ def test_what_runs_outside_is_not_touched() -> None:
     assert torch.linalg.eigvals(torch.eye(2)).real.tolist() == [1.0, 1.0]
 
 
-def test_cublas_may_not_emulate_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUBLAS_EMULATE_DOUBLE_PRECISION", "1")
-    with pytest.raises(ConfigError, match="CUBLAS_EMULATE_DOUBLE_PRECISION='1' lets cuBLAS emulate"):
+@pytest.mark.parametrize(
+    ("variable", "effect"),
+    [
+        ("CUBLAS_EMULATE_DOUBLE_PRECISION", "lets cuBLAS emulate"),
+        ("TORCH_LINEAR_FLATTEN_3D", "makes PyTorch round linear layers once"),
+    ],
+)
+def test_variables_that_change_bits_are_refused(monkeypatch: pytest.MonkeyPatch, variable: str, effect: str) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ConfigError, match=f"{variable}='1' {effect}.* unset it before Python starts"):
         PortableMode()
 
 

@@ -25,7 +25,11 @@ _COMPILED = (
     "a function that torch.compile made calls it, which fuses and contracts: call the function itself, uncompiled"
 )
 _KIND = "it is given a sparse, quantized or nested tensor, or one of another layout that is not strided"
-_EMULATION = "CUBLAS_EMULATE_DOUBLE_PRECISION"
+_VARIABLES = {
+    "CUBLAS_EMULATE_DOUBLE_PRECISION": "lets cuBLAS emulate float64, whose products portable mode needs exact",
+    "TORCH_LINEAR_FLATTEN_3D": "makes PyTorch round linear layers once where it rounds twice elsewhere",
+}
+"""Variables of the environment that change bits, and how; unset, empty or 0 they do not."""
 
 
 class PortableMode(Scope):
@@ -50,8 +54,8 @@ class PortableMode(Scope):
     NotPortableError
         Inside, for an operation that has no portable form: its name, the line and the module it was called from.
     ConfigError
-        If cuBLAS is told to emulate double precision, if `torch.compile` is compiling this block, or if threads of
-        PyTorch flush subnormal numbers.
+        If a variable of the environment lets cuBLAS emulate double precision or PyTorch flatten its inputs, if
+        `torch.compile` is compiling this block, or if threads of PyTorch flush subnormal numbers.
     """
 
     @property
@@ -195,11 +199,9 @@ def _refuse_surroundings() -> None:
             "torch.compile is compiling this block of PortableMode, and would fuse and contract its operations: "
             "leave the function that enters the mode uncompiled"
         )
-    if os.environ.get(_EMULATION, "0") not in ("", "0"):
-        raise ConfigError(
-            f"{_EMULATION}={os.environ[_EMULATION]!r} lets cuBLAS emulate float64, whose products portable mode needs "
-            "exact: unset it before Python starts"
-        )
+    for name, effect in _VARIABLES.items():
+        if os.environ.get(name, "0") not in ("", "0"):
+            raise ConfigError(f"{name}={os.environ[name]!r} {effect}: unset it before Python starts")
 
 
 class _Looked(threading.local):
