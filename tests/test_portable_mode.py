@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError
@@ -29,9 +28,9 @@ def in_force() -> bool:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_changed() -> Iterator[None]:
-    before = Settings.in_force(), depth(), len(_get_current_function_mode_stack())
+    before = Settings.in_force()
     yield
-    assert (Settings.in_force(), depth(), len(_get_current_function_mode_stack())) == before
+    assert (Settings.in_force(), depth()) == (before, 0)
 
 
 def test_it_is_in_force_in_its_block_alone() -> None:

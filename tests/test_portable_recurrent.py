@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.checkpoint import checkpoint
 
 from seedbed.portable import PortableMode
-from seedbed.portable.recurrent import FUNCTIONS, Recurrent
+from seedbed.portable.recurrent import FUNCTIONS
 
 LAYERS: dict[str, Callable[..., nn.Module]] = {
     "tanh": nn.RNN,
@@ -99,14 +100,31 @@ def test_portable_mode_goes_that_way_where_the_input_is_not_on_a_cpu() -> None:
     with PortableMode():
         output, (hidden, cell) = nn.LSTM(6, 7, device="meta")(torch.empty(5, 3, 6, device="meta"))
     assert (output.shape, hidden.shape, cell.shape) == ((5, 3, 7), (1, 3, 7), (1, 3, 7))
+
+
+def test_another_thread_of_autograd_or_a_checkpoint_goes_that_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch takes a mode for functions away during ``backward``: what is run again there would go another way."""
     seen: list[str] = []
+    run = FUNCTIONS[torch.gru]
 
-    def gru(x: Tensor, state: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    def gru(x: Tensor, *args: Any) -> Any:
         seen.append(x.device.type)
-        return x, state
+        return run(x, *args)
 
-    with Recurrent(), pytest.MonkeyPatch.context() as patch:
-        patch.setitem(FUNCTIONS, torch.gru, gru)
-        for device in ("cpu", "meta"):
-            nn.GRU(6, 7, device=device)(torch.empty(5, 3, 6, device=device))
-    assert seen == ["meta"]
+    monkeypatch.setitem(FUNCTIONS, torch.gru, gru)
+    for device in ("cpu", "meta"):
+        layer, x = nn.GRU(6, 7, device=device), torch.empty(5, 3, 6, device=device, requires_grad=True)
+        layer(x)
+        with PortableMode():
+            checkpoint(layer, x, use_reentrant=False)[0].sum().backward()
+            torch.autograd.grad(checkpoint(layer, x, use_reentrant=False)[0].sum(), x)
+        layer(x)
+    assert seen == ["meta"] * 4
+
+
+def test_pytorchs_functions_are_put_back() -> None:
+    before = torch.lstm, torch._VF.lstm
+    with PortableMode():
+        assert torch.lstm is not before[0]
+    assert (torch.lstm, torch._VF.lstm) == before
+    assert "lstm" not in vars(torch._VF)

@@ -5,19 +5,18 @@ It works below autograd, so the backward pass and the optimizer's step go throug
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
 from seedbed.portable.place import compiled, refused
 from seedbed.portable.plan import Plan, plan
-from seedbed.portable.recurrent import Recurrent
+from seedbed.portable.recurrent import Portable
 from seedbed.portable.settings import Settings, flushing_threads
 from seedbed.scope import Scope
 
@@ -64,7 +63,7 @@ class PortableMode(Scope):
         return self._mode.operations
 
     def _now(self) -> "_Active":
-        return _Active(Settings.in_force(), _modes(), _functions())
+        return _Active(Settings.in_force(), _modes())
 
     def _change(self, before: "_Active") -> None:
         _refuse_surroundings()
@@ -73,8 +72,6 @@ class PortableMode(Scope):
         self._mode = before.modes[0] if before.modes else _Mode()
         if not before.modes:
             self._mode.__enter__()  # type: ignore[no-untyped-call]
-        if not before.functions:
-            Recurrent().__enter__()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +79,13 @@ class _Active:
     settings: Settings
     modes: tuple["_Mode", ...]
     """The portable modes on PyTorch's stack of modes: none, or one."""
-    functions: tuple[Recurrent, ...]
-    """The modes for functions above autograd on their stack: none, or one."""
 
     def restore(self) -> None:
-        _restore(_modes(), self.modes, TorchDispatchMode, _get_current_dispatch_mode_stack)
-        _restore(_functions(), self.functions, TorchFunctionMode, _get_current_function_mode_stack)
+        now = _modes()
+        if now and not self.modes:
+            _leave(now[-1])
+        elif self.modes and not now:
+            self.modes[-1].__enter__()  # type: ignore[no-untyped-call]
         _threads.restore(self.settings, inside=bool(self.modes))
 
 
@@ -121,7 +119,7 @@ class _Threads:
 _threads = _Threads()
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(Portable):
     """Runs what aten is asked for by the table. PyTorch takes the mode away while an operation of its own runs."""
 
     def __init__(self) -> None:
@@ -171,26 +169,15 @@ def _modes() -> tuple[_Mode, ...]:
     return tuple(mode for mode in _get_current_dispatch_mode_stack() if isinstance(mode, _Mode))
 
 
-def _functions() -> tuple[Recurrent, ...]:
-    return tuple(mode for mode in _get_current_function_mode_stack() if isinstance(mode, Recurrent))
-
-
-def _restore(now: Sequence[Any], before: Sequence[Any], kind: Any, stack: Callable[[], list[Any]]) -> None:
-    if now and not before:
-        _leave(now[-1], kind, stack)
-    elif before and not now:
-        before[-1].__enter__()
-
-
-def _leave(mode: Any, kind: Any, stack: Callable[[], list[Any]]) -> None:
+def _leave(mode: _Mode) -> None:
     """Take `mode` off PyTorch's stack, also from below modes that began inside it and are still active."""
     above = []
-    while (top := stack()[-1]) is not mode:
-        kind.__exit__(top, None, None, None)
+    while (top := _get_current_dispatch_mode_stack()[-1]) is not mode:
+        TorchDispatchMode.__exit__(top, None, None, None)
         above.append(top)
-    kind.__exit__(mode, None, None, None)
+    mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
     for each in reversed(above):
-        kind.__enter__(each)
+        TorchDispatchMode.__enter__(each)
 
 
 def _refuse_surroundings() -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout, linear
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 State = tuple[Tensor, ...]
 """The hidden state, and of an LSTM the cell's state."""
@@ -180,12 +180,40 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
 """PyTorch's functions, and what is run instead."""
 
 
-class Recurrent(TorchFunctionMode):
-    """Runs recurrent layers by `FUNCTIONS` where they are not on a CPU."""
+class Portable(TorchDispatchMode):
+    """What portable mode is, to know it by."""
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        del types
-        run = FUNCTIONS.get(func) if args and isinstance(args[0], Tensor) and args[0].device.type != "cpu" else None
-        return (run or func)(*args, **(kwargs or {}))
+
+class _Switch:
+    """Puts `FUNCTIONS` where PyTorch's modules look for theirs, for tensors that are not on a CPU.
+
+    Not by a mode for functions: PyTorch takes such a mode away during ``backward``, which may run modules again
+    (checkpoints).
+    """
+
+    on = False
+
+    def switch(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        for function in FUNCTIONS:
+            name = function.__name__
+            if on and not self.on:
+                setattr(torch, name, _choosing(function))
+                setattr(torch._VF, name, getattr(torch, name))
+            elif not on and self.on:
+                setattr(torch, name, function)
+                delattr(torch._VF, name)
+        self.on = on
+
+
+def _choosing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that runs `function`, or in portable mode and for what is not on a CPU, the other."""
+
+    def choose(x: Tensor, *args: Any) -> Any:
+        modes = _get_current_dispatch_mode_stack() if x.device.type != "cpu" else []
+        inside = any(isinstance(mode, Portable) for mode in modes)
+        return (FUNCTIONS[function] if inside else function)(x, *args)
+
+    return choose
+
+
+functions = _Switch()

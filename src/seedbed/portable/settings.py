@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
+from seedbed.portable import recurrent
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -31,6 +33,8 @@ class Settings:
         Optimizers and gradient clipping, where nobody chose, take their parameters one by one.
     einsum
         Whether `torch.einsum` asks the package opt_einsum, where that is installed, for the order of its products.
+    recurrent
+        Recurrent layers on a GPU, in this mode, take the steps that they take on a CPU.
     flush
         Subnormal numbers are flushed to zero on the CPU, in this thread.
     """
@@ -44,6 +48,7 @@ class Settings:
     fast_path: bool
     einsum: bool
     flush: bool
+    recurrent: bool
     deterministic: int
     single_steps: bool
 
@@ -60,6 +65,7 @@ class Settings:
             fast_path=False,
             einsum=False,
             flush=False,
+            recurrent=True,
             deterministic=0,
             single_steps=True,
         )
@@ -77,6 +83,7 @@ class Settings:
             fast_path=torch.backends.mha.get_fastpath_enabled(),
             einsum=torch.backends.opt_einsum.enabled,
             flush=_flushes(),
+            recurrent=recurrent.functions.on,
             deterministic=torch.get_deterministic_debug_mode(),
             single_steps=_steps.handle is not None,
         )
@@ -93,6 +100,7 @@ class Settings:
         torch.backends.opt_einsum.enabled = self.einsum
         if self.flush != _flushes():
             torch.set_flush_denormal(self.flush)
+        recurrent.functions.switch(self.recurrent)
         torch.set_deterministic_debug_mode(self.deterministic)
         _steps.switch(self.single_steps)
 
