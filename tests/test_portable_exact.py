@@ -180,6 +180,11 @@ def test_what_an_integer_type_cannot_hold_is_refused(numbers: list[float], to: t
             torch.zeros(len(x), dtype=to).copy_(x)
 
 
+def test_types_narrower_than_float16_are_refused() -> None:
+    with PortableMode(), pytest.raises(NotPortableError, match="not for torch.float8_e4m3fn"):
+        torch.ones(2).to(torch.float8_e4m3fn)
+
+
 def test_what_an_integer_type_can_hold_is_converted() -> None:
     with PortableMode():
         assert torch.tensor([255.9, -0.9]).to(torch.uint8).tolist() == [255, 0]

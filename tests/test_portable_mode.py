@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError
@@ -277,8 +278,23 @@ def test_tensors_that_are_not_strided_are_refused_by_every_operation() -> None:
 
 
 def test_shapes_alone_go_through() -> None:
+    with PortableMode(), FakeTensorMode():
+        x = torch.empty(2, 3)
+        assert nn.Linear(3, 4)(x).softmax(1).shape == (2, 4)
+    with PortableMode():
+        assert (x.exp() @ x.T).shape == (2, 2)
     with PortableMode(), torch.device("meta"):
         assert nn.Linear(3, 4)(torch.empty(2, 3)).shape == (2, 4)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+def test_anomalies_are_detected_inside() -> None:
+    x = torch.zeros(2, requires_grad=True)
+    with PortableMode(), torch.autograd.detect_anomaly():
+        (x.exp() * 2).sum().backward()
+        with pytest.raises(RuntimeError, match="returned nan values"):
+            (x.sqrt() * 0).sum().backward()
+    assert x.grad is not None
 
 
 def test_einsum_takes_its_operands_from_left_to_right_whatever_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

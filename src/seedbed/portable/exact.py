@@ -51,8 +51,8 @@ BOUNDED = """
 """PyTorch's own of float32 and float64: of the narrower types, some kernels round the bounds and some do not."""
 
 COMPARISONS = """
-    all any eq equal ge gt is_nonzero is_same_size isinf isnan isneginf isposinf le logical_and logical_not logical_or
-    logical_xor lt ne
+    _is_all_true _is_any_true all any eq equal ge gt is_nonzero is_same_size isinf isnan isneginf isposinf le
+    logical_and logical_not logical_or logical_xor lt ne
 """.split()  # noqa: SIM905 - names, not strings
 
 ONE_BY_ONE = """
@@ -94,26 +94,28 @@ def one_zero(x: Tensor) -> Tensor:
 @replaces("_to_copy", as_given=True)
 def to_copy(x: Tensor, **options: Any) -> Tensor:
     """Copy; conversions between types of floating point round to nearest, ties to even, on every device."""
-    _check_range(x, options.get("dtype"))
+    _check_type(x, options.get("dtype"))
     return aten._to_copy(x, **options)  # type: ignore[no-any-return]
 
 
 @replaces("copy_", as_given=True)
 def copy_(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:  # noqa: FBT001, FBT002
     """Copy into `x`, which is given back."""
-    _check_range(source, x.dtype)
+    _check_type(source, x.dtype)
     return x.copy_(source, non_blocking)
 
 
 @replaces("copy", as_given=True)
 def copy(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:  # noqa: FBT001, FBT002
     """Copy into the shape and type of `x`."""
-    _check_range(source, x.dtype)
+    _check_type(source, x.dtype)
     return aten.copy(x, source, non_blocking)  # type: ignore[no-any-return]
 
 
-def _check_range(x: Tensor, dtype: torch.dtype | None) -> None:
-    """Refuse to make integers of what they cannot hold: C leaves it open, and devices differ."""
+def _check_type(x: Tensor, dtype: torch.dtype | None) -> None:
+    """Refuse narrower types than float16, and to make integers of what they cannot hold, as C leaves open."""
+    if dtype is not None and dtype.is_floating_point and dtype.itemsize < 2:
+        raise NotPortableError(f"it is portable for float16, bfloat16, float32 and float64, not for {dtype}")
     if not x.is_floating_point() or dtype not in _INTEGER_TYPES:
         return
     limits, whole = torch.iinfo(dtype), x.to(torch.float64).trunc()

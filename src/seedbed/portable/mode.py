@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
@@ -131,6 +132,8 @@ class _Mode(Portable):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if types and any(each.__torch_dispatch__ is not Tensor.__torch_dispatch__ for each in types):
+            if any(issubclass(each, FakeTensor) for each in types):
+                return func(*args, **(kwargs or {}))  # shapes alone
             return NotImplemented  # a subclass with a __torch_dispatch__ of its own: what it calls comes here again
         self.operations += 1
         try:
