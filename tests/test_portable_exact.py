@@ -10,6 +10,7 @@ from torch import Tensor
 from seedbed.errors import NotPortableError
 from seedbed.portable import PortableMode
 from seedbed.portable.table import OPERATIONS, add
+from tests.portable_native import same
 
 ZEROS = torch.tensor([0.0, -0.0] * 17)
 
@@ -153,3 +154,71 @@ def test_medians_are_those_of_pytorch(function: Callable[..., Any], size: int) -
 def test_the_median_of_nothing_is_nan() -> None:
     with PortableMode():
         assert torch.median(torch.empty(0)).isnan()
+
+
+NAN, INF = torch.nan, torch.inf
+
+
+def test_types_narrower_than_float16_are_refused() -> None:
+    with PortableMode(), pytest.raises(NotPortableError, match="not for torch.float8_e4m3fn"):
+        torch.ones(2).to(torch.float8_e4m3fn)
+
+
+def test_the_sign_of_nan_is_not_seen() -> None:
+    """It is the hardware's: NaN from 0 / 0 is negative on x86, and positive on a GPU."""
+    nans = torch.tensor([0x7FC00000, -0x400000], dtype=torch.int32).view(torch.float32)
+    assert nans.signbit().tolist() == [False, True]
+    with PortableMode():
+        assert torch.copysign(torch.ones(2), nans).tolist() == [1.0, 1.0]
+        assert nans.signbit().tolist() == [False, False]
+        assert torch.sort(torch.cat([nans, torch.ones(1)])).values.signbit().tolist() == [False] * 3
+
+
+def test_the_exponent_of_what_has_none_is_0() -> None:
+    with PortableMode():
+        mantissa, exponent = torch.frexp(torch.tensor([INF, NAN, 12.0, 0.0]))
+    assert exponent.tolist() == [0, 0, 4, 0]
+    assert mantissa[2] == 0.75
+
+
+@pytest.mark.parametrize("function", [torch.cummax, torch.cummin])
+def test_the_largest_so_far_is_pytorchs_on_a_cpu(function: Callable[..., Any]) -> None:
+    x = torch.tensor([[1.0, -2.0, 3.0, NAN, 5.0, NAN, 7.0], [0.0, -0.0, 0.0, 1.0, 1.0, INF, -INF]])
+    with PortableMode():
+        found, whole = function(x, 1), function(torch.tensor([3, 1, 3]), 0)
+    for each, expected in zip(found, function(x, 1), strict=True):
+        torch.testing.assert_close(each, expected, rtol=0, atol=0, equal_nan=True)
+    assert not found.values.masked_fill(found.values.isnan(), 0.0).eq(0).logical_and(found.values.signbit()).any()
+    assert whole.indices.tolist() == function(torch.tensor([3, 1, 3]), 0).indices.tolist()
+
+
+def test_the_median_of_integers_has_the_index_of_a_stable_sort() -> None:
+    x = torch.tensor([[2, 1, 2, 3, 2, 0, 2] * 30])
+    with PortableMode():
+        values, indices = torch.median(x, 1)
+        least = torch.sort(x, dim=1, stable=True)
+    assert (values.item(), indices.item()) == (2, least.indices[0, 104].item())
+
+
+def test_distinct_numbers_have_one_zero_and_are_sorted() -> None:
+    x = torch.tensor([3.0, -0.0, 1.0, 0.0, 3.0])
+    with PortableMode():
+        found, places, counts = torch.unique(x, sorted=False, return_inverse=True, return_counts=True)
+        same(found, torch.tensor([0.0, 1.0, 3.0]))
+        assert (places.tolist(), counts.tolist()) == ([2, 0, 1, 0, 2], [2, 1, 2])
+        same(torch.unique_consecutive(torch.tensor([-0.0, 0.0, 1.0])), torch.tensor([0.0, 1.0]))
+        same(torch.unique(torch.stack([x[1:2], x[3:4]]), dim=0), torch.tensor([[0.0]]))
+        assert torch.unique(torch.tensor([3, 1, 3])).tolist() == [1, 3]
+        for unique in (torch.unique, torch.unique_consecutive):
+            with pytest.raises(NotPortableError, match="it is given NaN"):
+                unique(torch.tensor([1.0, NAN]))
+
+
+def test_bounds_are_not_rounded_to_narrow_types() -> None:
+    """float16 has 0.3 as 0.30005, which is above it; kernels that round the bound call both the same."""
+    x = torch.tensor([0.3], dtype=torch.float16)
+    with PortableMode():
+        assert torch.nn.functional.threshold(x, 0.3, 20.0).tolist() == x.tolist()
+        assert torch.nn.functional.hardshrink(x, 0.3).tolist() == x.tolist()
+        assert torch.ops.aten.threshold_backward(x, x, 0.3).tolist() == x.tolist()
+        assert torch.ops.aten.hardtanh_backward(x, x, -1.0, 0.3).tolist() == [0.0]

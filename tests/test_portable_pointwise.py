@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seedbed.portable import PortableMode
-from seedbed.portable.pointwise import fmod
+from seedbed.portable import NotPortableError, PortableMode
+from seedbed.portable.pointwise import fmod, number
 from tests.portable_runs import runs
 
 FLOATS = st.floats(width=32, allow_nan=False)
@@ -197,3 +197,58 @@ def everything() -> dict[str, Tensor]:
 def test_bits_are_the_same_with_every_instruction_set() -> None:
     first, *others = runs(everything)
     assert all(other == first for other in others)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_factor_of_a_wider_type_is_not_rounded_wherever_it_stands(dtype: torch.dtype) -> None:
+    x, factor = torch.randn(1000, generator=torch.Generator().manual_seed(2)).to(dtype), torch.tensor(0.1)
+    expected = (x.float() * 0.1).to(dtype)
+    with PortableMode():
+        products = [x * 0.1, x * factor, factor * x, x * factor.double(), x.clone().mul_(factor)]
+    assert all(torch.equal(each, expected) for each in products)
+    assert not torch.equal(factor.to(dtype) * x, expected)
+
+
+def test_a_product_in_place_keeps_its_shape_and_type() -> None:
+    x, half = torch.ones(3), torch.ones(2, dtype=torch.float16)
+    with PortableMode():
+        with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
+            x.mul_(torch.ones(2, 3))
+        assert x.mul_(torch.full((3,), 0.5, dtype=torch.float64)) is x
+        assert half.mul_(torch.tensor([0.5, 3.0])) is half
+    assert (x.tolist(), half.tolist()) == ([0.5] * 3, [0.5, 3.0])
+
+
+def test_products_of_complex_numbers_are_refused() -> None:
+    z = torch.complex(torch.ones(2), torch.ones(2))
+    for multiply in (torch.mul, torch.allclose):
+        with PortableMode(), pytest.raises(NotPortableError, match="not for torch.complex64"):
+            multiply(z, z)
+
+
+def test_a_divisor_on_the_cpu_goes_to_where_it_divides() -> None:
+    """CUDA multiplies by the reciprocal of a CPU's number; the meta device stands for it."""
+    divisor, far = torch.tensor(10.0), torch.empty(3, device="meta")
+    assert number(divisor, far).device.type == "meta"
+    assert number(divisor, torch.ones(3)) is divisor
+    assert number(torch.empty((), device="meta"), torch.tensor(1.0)).device.type == "meta"
+    assert number(torch.ones(3), far).device.type == "cpu"  # an error of PyTorch's own
+
+
+def test_integers_are_multiplied_as_integers() -> None:
+    x = torch.tensor([2**53 + 1, -3])
+    with PortableMode():
+        assert (x * 3).tolist() == [3 * (2**53 + 1), -9]
+        assert (x * True).dtype == torch.int64
+        assert (torch.tensor([True]) * torch.tensor([False])).dtype == torch.bool
+        assert torch.equal(x * 0.5, torch.tensor([2.0**52, -1.5]))
+
+
+@pytest.mark.parametrize("mode", ["trunc", "floor"])
+def test_quotients_of_integers_that_are_rounded_are_exact(mode: str) -> None:
+    x, other = torch.tensor([2**40 + 1, -(2**40) - 1, 2**62 - 1]), torch.tensor([3, 7, -5])
+    expected = torch.div(x, other, rounding_mode=mode)
+    with PortableMode():
+        assert torch.equal(torch.div(x, other, rounding_mode=mode), expected)
+        assert torch.div(x[:1], 3, rounding_mode=mode).item() == 2**40 // 3
+        assert torch.equal(x.clone().div_(other, rounding_mode=mode), expected)

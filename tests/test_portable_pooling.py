@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from seedbed.portable import PortableMode
 from tests.portable_native import WIDE, agree, numbers, portable, same
 
 WINDOWS = (
@@ -101,3 +102,19 @@ def results() -> dict[str, Tensor]:
     return found | {
         "blocks": portable("col2im", numbers(2, 54, 100, sizes=9), (10, 10), (3, 3), (1, 1), (1, 1), (1, 1))
     }
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_of_several_that_are_unpooled_to_one_place_the_last_stays(ndim: int) -> None:
+    pool, unpool = getattr(torch.nn.functional, f"max_pool{ndim}d"), getattr(torch.nn.functional, f"max_unpool{ndim}d")
+    x = torch.randn(2, 3, *[6] * ndim, generator=torch.Generator().manual_seed(5))
+    with PortableMode():
+        values, indices = pool(x, 3, 1, return_indices=True)
+        other = torch.arange(values.numel(), dtype=torch.float32).view(values.shape)
+        found, one = unpool(other, indices, 3, 1), unpool(other[0], indices[0], 3, 1)
+    planes, places, numbers = torch.zeros(6, 6**ndim), indices.flatten(2).flatten(0, 1), other.view(6, -1)
+    for plane, place, value in zip(planes, places, numbers, strict=True):
+        for each, number in zip(place.tolist(), value.tolist(), strict=True):
+            plane[each] = number
+    assert torch.equal(found, planes.view(x.shape))
+    assert torch.equal(one, found[0])

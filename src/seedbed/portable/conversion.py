@@ -1,7 +1,8 @@
-"""Floating point turned into integers: NaN, infinities and what is too large give the same integer everywhere.
+"""Conversions. Between types of floating point, all round to nearest, ties to even, on every device.
 
-C++ leaves open what they give: a CPU's instruction gives the least integer, a GPU's the nearest one that there is, and
-0 for NaN. Here it is what PyTorch gives on x86: the least of int64 or, for the smaller types, of int32.
+Of floating point turned into integers, NaN, infinities and what is too large give the same integer everywhere. C++
+leaves open what they give: a CPU's instruction gives the least integer, a GPU's the nearest that there is, and 0 for
+NaN. Here it is what PyTorch gives on x86: the least of int64 or, for the smaller types, of int32.
 """
 
 from typing import Any
@@ -45,7 +46,14 @@ def ready_for(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Give what can be converted to `dtype` on any device alike: `x`, or int64 where integers come of floating point.
 
     From int64 to smaller integers the lowest bits are kept, on every device.
+
+    Raises
+    ------
+    NotPortableError
+        For types of floating point below 16 bits, and for integers of complex numbers or of 64 bits without a sign.
     """
+    if dtype.is_floating_point and dtype.itemsize < 2:
+        raise NotPortableError(f"it is portable for float16, bfloat16, float32 and float64, not for {dtype}")
     if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
         return x
     if x.is_complex() or (x.is_floating_point() and dtype not in _LEAST):

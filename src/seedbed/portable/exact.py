@@ -6,6 +6,7 @@ keys as it likes, and a range of floating point is computed with a fused multipl
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,13 +24,13 @@ VIEWS = """
 """The same memory, looked at in another way; those with ``_copy`` in their names are entered beside them."""
 
 COPIES = """
-    _chunk_cat _pin_memory _resize_output _unsafe_view as_strided_scatter block_diag cat channel_shuffle clone
-    constant_pad_nd diag_embed diagonal_backward diagonal_scatter flip im2col lift native_channel_shuffle
-    pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d
-    replication_pad2d replication_pad3d resize resize_as roll rot90 select_backward select_scatter set slice_backward
-    slice_scatter stack tril triu unsafe_split unsafe_split_with_sizes
+    _chunk_cat _pack_padded_sequence _pin_memory _resize_output _unsafe_view as_strided_scatter block_diag cat
+    channel_shuffle clone constant_pad_nd diag_embed diagonal_backward diagonal_scatter flip im2col lift
+    native_channel_shuffle pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat
+    replication_pad1d replication_pad2d replication_pad3d resize resize_as roll rot90 select_backward select_scatter set
+    slice_backward slice_scatter stack tril triu unsafe_split unsafe_split_with_sizes
 """.split()  # noqa: SIM905 - names, not strings
-"""Elements moved; conversions between types of floating point round to nearest, ties to even, on every device."""
+"""Elements moved."""
 
 CONSTANTS = """
     _efficientzerotensor empty empty_like empty_permuted empty_strided eye fill full full_like new_empty
@@ -38,22 +39,24 @@ CONSTANTS = """
 """.split()  # noqa: SIM905 - names, not strings
 
 CHOICES = """
-    _cummax_helper _cummin_helper _unique _unique2 _unsafe_index adaptive_max_pool2d adaptive_max_pool3d argmax argmin
-    bucketize count_nonzero cummax cummin embedding fractional_max_pool2d fractional_max_pool3d gather hardshrink
-    hardtanh_backward index index_fill index_select isin masked_fill masked_scatter masked_scatter_backward
-    masked_select max_pool2d_with_indices max_pool3d_with_indices max_unpool2d max_unpool3d nan_to_num nonzero
-    nonzero_static searchsorted take threshold threshold_backward unique_consecutive unique_dim unique_dim_consecutive
-    where
+    _unsafe_index adaptive_max_pool2d adaptive_max_pool3d argmax argmin bucketize count_nonzero embedding gather index
+    index_fill index_select isin masked_fill masked_scatter masked_scatter_backward masked_select
+    max_pool2d_with_indices max_pool3d_with_indices nan_to_num nonzero nonzero_static searchsorted take where
 """.split()  # noqa: SIM905 - names, not strings
 """One of the elements given, or a constant."""
 
+BOUNDED = """
+    fractional_max_pool2d fractional_max_pool3d hardshrink hardtanh_backward threshold threshold_backward
+""".split()  # noqa: SIM905 - names, not strings
+"""PyTorch's own of float32 and float64: of the narrower types, some kernels round the bounds and some do not."""
+
 COMPARISONS = """
-    all any eq equal ge gt is_nonzero is_same_size isinf isnan isneginf isposinf le logical_and logical_not logical_or
-    logical_xor lt ne signbit
+    _is_all_true _is_any_true all any eq equal ge gt is_nonzero is_same_size isinf isnan isneginf isposinf le
+    logical_and logical_not logical_or logical_xor lt ne
 """.split()  # noqa: SIM905 - names, not strings
 
 ONE_BY_ONE = """
-    ceil copysign floor frac frexp heaviside neg nextafter sign trunc
+    ceil floor frac heaviside neg nextafter sign trunc
 """.split()  # noqa: SIM905 - names, not strings
 """Exact for each element: ``frac`` subtracts numbers of which one is the other's integer part."""
 
@@ -72,9 +75,41 @@ add(*VIEWS, *(f"{name}_copy" for name in VIEWS), *COPIES, *CONSTANTS, *CHOICES, 
 add(*ONE_BY_ONE, *INTEGERS, *NO_ARITHMETIC, kind="exact")
 
 
+def _bounded(kernel: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    if x.dtype not in (torch.float16, torch.bfloat16):
+        return kernel(x, *args, **kwargs)
+    result = kernel(*(each.float() if isinstance(each, Tensor) else each for each in (x, *args)), **kwargs)
+    return result.to(x.dtype) if isinstance(result, Tensor) else (result[0].to(x.dtype), *result[1:])
+
+
+for _name in BOUNDED:
+    replaces(_name, as_given=True)(partial(_bounded, getattr(aten, _name)))
+
+
 def one_zero(x: Tensor) -> Tensor:
     """Make every zero 0.0: which of 0.0 and -0.0 is the larger, kernels answer by the order in which they meet them."""
     return x + 0.0 if x.is_floating_point() else x
+
+
+@replaces("copysign")
+def copysign(x: Tensor, other: Any) -> Tensor:
+    """PyTorch's own; NaN counts as positive, as its sign is the hardware's."""
+    if isinstance(other, Tensor):
+        other = other.masked_fill(other.isnan(), 0.0)
+    return torch.copysign(x, other)
+
+
+@replaces("signbit", integers=True)
+def signbit(x: Tensor) -> Tensor:
+    """PyTorch's own; NaN counts as positive, as its sign is the hardware's."""
+    return torch.signbit(x) & ~x.isnan()
+
+
+@replaces("frexp")
+def frexp(x: Tensor) -> tuple[Tensor, Tensor]:
+    """PyTorch's own; infinity and NaN have the exponent 0, which C leaves open."""
+    mantissa, exponent = torch.frexp(x)
+    return mantissa, exponent.masked_fill(~x.isfinite(), 0)
 
 
 @replaces("abs", integers=True)
@@ -183,6 +218,13 @@ def sort(x: Tensor, *args: Any, stable: bool | None = None, dim: int = -1, desce
     """Sort stably, whether asked to or not: the indices of equal elements keep their order on every device."""
     del stable
     dim, descending = (args + (dim, descending)[len(args) :]) if args else (dim, descending)
+    return _sorted(x, dim, descending=descending)
+
+
+def _sorted(x: Tensor, dim: int, *, descending: bool) -> Any:
+    """Sort stably; a NaN is made positive, as some devices sort by bits, and put a negative one first."""
+    if x.is_floating_point():
+        x = torch.where(x.isnan(), torch.nan, x)
     return aten.sort.stable(x, stable=True, dim=dim, descending=descending)
 
 
@@ -190,7 +232,7 @@ def sort(x: Tensor, *args: Any, stable: bool | None = None, dim: int = -1, desce
 def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:  # noqa: A002, FBT001, FBT002
     """The first `k` of a stable sort: which of equal elements are taken does not depend on the device."""
     del sorted
-    values, indices = aten.sort.stable(x, stable=True, dim=dim, descending=largest)
+    values, indices = _sorted(x, dim, descending=largest)
     if not x.ndim:
         return values, indices
     return values.narrow(dim, 0, k).contiguous(), indices.narrow(dim, 0, k).contiguous()
@@ -199,19 +241,19 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
 @replaces("kthvalue")
 def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:  # noqa: FBT001, FBT002
     """The `k`-th of a stable sort."""
-    values, indices = aten.sort.stable(x, stable=True, dim=dim, descending=False)
+    values, indices = _sorted(x, dim, descending=False)
     if x.ndim:
         values, indices = values.narrow(dim, k - 1, 1), indices.narrow(dim, k - 1, 1)
     return (values, indices) if keepdim or not x.ndim else (values.squeeze(dim), indices.squeeze(dim))
 
 
-@replaces("median", integers=True)
+@replaces("median")
 def median(x: Tensor, *args: Any) -> Any:
     """The lower of the two in the middle of a stable sort, or the first NaN; with a `dim`, its index too."""
     return _middle(x, args, _of_all)
 
 
-@replaces("nanmedian", integers=True)
+@replaces("nanmedian")
 def nanmedian(x: Tensor, *args: Any) -> Any:
     """The lower of the two in the middle of what is not NaN, by a stable sort; with a `dim`, its index too."""
     return _middle(x, args, _of_numbers)
@@ -227,14 +269,60 @@ def _of_numbers(size: int, nans: Tensor) -> Tensor:
 
 def _middle(x: Tensor, args: tuple[Any, ...], place: Callable[[int, Tensor], Tensor]) -> Any:
     if not args:
-        return x.new_full((), torch.nan) if x.numel() == 0 else _middle(x.reshape(-1), (0, False), place)[0]
+        if x.numel() == 0:
+            return torch.median(x)
+        return _middle(x.reshape(-1), (0, False), place)[0]
     dim, keepdim = args[0], args[1] if len(args) > 1 else False
-    values, indices = aten.sort.stable(x, stable=True, dim=dim, descending=False)
+    values, indices = _sorted(x, dim, descending=False)
     if not x.ndim:
         return values, indices
     at = place(x.shape[dim], x.isnan().sum(dim, keepdim=True))
     values, indices = values.gather(dim, at), indices.gather(dim, at)
     return (values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))
+
+
+@replaces("cummax")
+def cummax(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The largest so far, or NaN, and the last index that has it."""
+    return _so_far(aten.cummax, x, dim)
+
+
+@replaces("cummin")
+def cummin(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The least so far, or NaN, and the last index that has it."""
+    return _so_far(aten.cummin, x, dim)
+
+
+def _so_far(kernel: Any, x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Run PyTorch's own on what is not NaN: after a NaN, some kernels go on without it."""
+    nans = x.isnan()
+    values, indices = kernel(one_zero(x.masked_fill(nans, 0)), dim)
+    if not x.is_floating_point():
+        return values, indices
+    found, places = aten.cummax(nans.to(torch.int64), dim)
+    return values.masked_fill(found > 0, torch.nan), torch.where(found > 0, places, indices)
+
+
+def _keys(x: Tensor) -> Tensor:
+    if x.isnan().any():
+        raise NotPortableError("it is given NaN, which devices sort and compare in their own ways")
+    return one_zero(x)
+
+
+def _unique(kernel: Any, x: Tensor, *args: Any, sorted: bool = True, **kwargs: Any) -> Any:  # noqa: A002
+    """PyTorch's own, sorted whether asked to or not."""
+    del sorted
+    return kernel(_keys(x), *(True, *args[1:]), **kwargs)
+
+
+def _distinct(kernel: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    return kernel(_keys(x), *args, **kwargs)
+
+
+for _name in ("_unique", "_unique2"):
+    replaces(_name)(partial(_unique, getattr(aten, _name)))
+for _name in ("unique_dim", "unique_consecutive", "unique_dim_consecutive"):
+    replaces(_name)(partial(_distinct, getattr(aten, _name)))
 
 
 @replaces("arange")

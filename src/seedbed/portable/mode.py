@@ -4,22 +4,32 @@ It works below autograd, so the backward pass and the optimizer's step go throug
 """
 
 import os
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch._subclasses import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
 from seedbed.portable.place import compiled, refused
 from seedbed.portable.plan import Plan, plan
-from seedbed.portable.settings import Settings
+from seedbed.portable.recurrent import Portable
+from seedbed.portable.settings import Settings, flushing_threads
 from seedbed.scope import Scope
 
 _COMPILED = (
     "a function that torch.compile made calls it, which fuses and contracts: call the function itself, uncompiled"
 )
-_EMULATION = "CUBLAS_EMULATE_DOUBLE_PRECISION"
+_KIND = "it is given a sparse, quantized or nested tensor, or one of another layout that is not strided"
+_VARIABLES = {
+    "CUBLAS_EMULATE_DOUBLE_PRECISION": "lets cuBLAS emulate float64, whose products portable mode needs exact",
+    "TORCH_LINEAR_FLATTEN_3D": "makes PyTorch round linear layers once where it rounds twice elsewhere",
+}
+"""Variables of the environment that change bits, and how; unset, empty or 0 they do not."""
 
 
 class PortableMode(Scope):
@@ -44,7 +54,8 @@ class PortableMode(Scope):
     NotPortableError
         Inside, for an operation that has no portable form: its name, the line and the module it was called from.
     ConfigError
-        If cuBLAS is told to emulate double precision, or if `torch.compile` is compiling this block.
+        If a variable of the environment lets cuBLAS emulate double precision or PyTorch flatten its inputs, if
+        `torch.compile` is compiling this block, or if threads of PyTorch flush subnormal numbers.
     """
 
     @property
@@ -57,7 +68,8 @@ class PortableMode(Scope):
 
     def _change(self, before: "_Active") -> None:
         _refuse_surroundings()
-        Settings.portable().set()
+        _threads.enter(before.settings)
+        _refuse_threads()
         self._mode = before.modes[0] if before.modes else _Mode()
         if not before.modes:
             self._mode.__enter__()  # type: ignore[no-untyped-call]
@@ -75,10 +87,40 @@ class _Active:
             _leave(now[-1])
         elif self.modes and not now:
             self.modes[-1].__enter__()  # type: ignore[no-untyped-call]
-        self.settings.set()
+        _threads.restore(self.settings, inside=bool(self.modes))
 
 
-class _Mode(TorchDispatchMode):
+class _Threads:
+    """Which threads are in portable mode: the settings are the process's, and go back when the last of them leaves."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside: set[int] = set()
+        self.outside = Settings.portable()
+
+    def enter(self, outside: Settings) -> None:
+        """Let this thread in; `outside` is in force."""
+        with self.lock:
+            self.outside = self.outside if self.inside else outside
+            self.inside.add(threading.get_ident())
+            Settings.portable().set()
+
+    def restore(self, settings: Settings, *, inside: bool) -> None:
+        """Let this thread go back to `settings`, `inside` or out of portable mode."""
+        with self.lock:
+            if inside:
+                self.inside.add(threading.get_ident())
+            else:
+                self.inside.discard(threading.get_ident())
+                whole = Settings.portable() if self.inside else self.outside
+                settings = replace(whole, flush=settings.flush)  # which is each thread's own
+            settings.set()
+
+
+_threads = _Threads()
+
+
+class _Mode(Portable):
     """Runs what aten is asked for by the table. PyTorch takes the mode away while an operation of its own runs."""
 
     def __init__(self) -> None:
@@ -89,17 +131,41 @@ class _Mode(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        del types
+        if types and any(each.__torch_dispatch__ is not Tensor.__torch_dispatch__ for each in types):
+            if any(issubclass(each, FakeTensor) for each in types):
+                return func(*args, **(kwargs or {}))  # shapes alone
+            return NotImplemented  # a subclass with a __torch_dispatch__ of its own: what it calls comes here again
         self.operations += 1
         try:
             if compiled():
                 raise NotPortableError(_COMPILED)
+            if _have_no_bits(args):
+                return func(*args, **(kwargs or {}))
             run = self.plans.get(func)
             if run is None:
                 run = self.plans[func] = plan(func, self)
             return run(*args, **(kwargs or {}))
         except NotPortableError as error:
             raise refused(func, error) from None
+
+
+def _have_no_bits(values: Sequence[Any]) -> bool:
+    """Tell whether there are tensors of the meta device among `values`.
+
+    Raises
+    ------
+    NotPortableError
+        For those whose own kernels any operation would reach, those of the table among them.
+    """
+    found = False
+    for value in values:
+        if isinstance(value, Tensor):
+            if value.layout is not torch.strided or value.is_quantized or value.is_nested:
+                raise NotPortableError(_KIND)
+            found |= value.is_meta
+        elif isinstance(value, list | tuple):
+            found |= _have_no_bits(value)
+    return found
 
 
 def _modes() -> tuple[_Mode, ...]:
@@ -123,8 +189,27 @@ def _refuse_surroundings() -> None:
             "torch.compile is compiling this block of PortableMode, and would fuse and contract its operations: "
             "leave the function that enters the mode uncompiled"
         )
-    if os.environ.get(_EMULATION, "0") not in ("", "0"):
+    for name, effect in _VARIABLES.items():
+        if os.environ.get(name, "0") not in ("", "0"):
+            raise ConfigError(f"{name}={os.environ[name]!r} {effect}: unset it before Python starts")
+
+
+class _Looked(threading.local):
+    """With how many of PyTorch's threads each thread was seen to keep subnormal numbers; they do not change."""
+
+    threads = 0
+
+
+_looked = _Looked()
+
+
+def _refuse_threads() -> None:
+    if torch.get_num_threads() <= _looked.threads:
+        return
+    flushing = flushing_threads()
+    if flushing:
         raise ConfigError(
-            f"{_EMULATION}={os.environ[_EMULATION]!r} lets cuBLAS emulate float64, whose products portable mode needs "
-            "exact: unset it before Python starts"
+            f"{flushing} of PyTorch's {torch.get_num_threads()} threads flush subnormal numbers to zero, which depends "
+            "on when they were started: do not call torch.set_flush_denormal(True) before portable mode"
         )
+    _looked.threads = torch.get_num_threads()

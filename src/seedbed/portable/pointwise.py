@@ -15,11 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seedbed.portable.table import Function, replaces
-from seedbed.portable.table import add as enter
-
-SINGLE = ("mul", "allclose")
-enter(*SINGLE, kind="single")
+from seedbed.errors import NotPortableError
+from seedbed.portable.table import Function, Kind, replaces
 
 _PIECE = 1 << 15
 """Elements that are worked on at a time on a CPU."""
@@ -28,15 +25,17 @@ Kernel = Callable[..., Tensor]
 """Takes what to write into, None for a new tensor, and the tensors."""
 
 
-def also_in_place(name: str, *, integers: bool = False) -> Callable[[Function], Function]:
+def also_in_place(
+    name: str, *, kind: Kind = "replaced", integers: bool = False, as_given: bool = False
+) -> Callable[[Function], Function]:
     """Enter a function that can write into its first argument, given as `out`, under `name` and under ``name_``."""
 
     def enter_both(function: Function) -> Function:
         def in_place(x: Tensor, *args: Any, **kwargs: Any) -> Any:
             return function(x, *args, out=x, **kwargs)
 
-        replaces(name, integers=integers)(function)
-        replaces(f"{name}_", integers=integers)(in_place)
+        replaces(name, kind=kind, integers=integers, as_given=as_given)(function)
+        replaces(f"{name}_", kind=kind, integers=integers, as_given=as_given)(in_place)
         return function
 
     return enter_both
@@ -80,9 +79,13 @@ def _check_shape(out: Tensor, tensors: list[Tensor]) -> None:
 
 
 def number(value: Any, like: Tensor) -> Any:
-    """Put a Python number on the device of `like`, as a tensor of no dimensions, which takes no part in promotion."""
+    """Put a Python number on the device of `like`, as a tensor of no dimensions, which takes no part in promotion.
+
+    So is a tensor of no dimensions on the CPU, by which CUDA would divide as by a number.
+    """
     if isinstance(value, Tensor):
-        return value
+        moves = value.ndim == 0 and value.device.type == "cpu" and like.device.type != "cpu"
+        return value.to(like.device) if moves else value
     dtype = like.dtype if like.is_floating_point() else None
     return torch.full((), value, dtype=dtype, device=like.device) if dtype else torch.tensor(value, device=like.device)
 
@@ -114,9 +117,35 @@ def rsub(x: Tensor, other: Any, alpha: Any = 1) -> Tensor:
     return torch.sub(number(other, x), scaled)
 
 
+@also_in_place("mul", kind="single", as_given=True)
+def mul(x: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """``x * other``, rounded once.
+
+    A factor of no dimensions that is wider than the float16 or bfloat16 result, kernels round before or not, by its
+    place and device; complex numbers take several operations, fused or not.
+    """
+    dtype = torch.result_type(x, other)
+    if dtype.is_complex:
+        raise NotPortableError(f"it is portable for real numbers, not for {dtype}")
+    if dtype in _HALF and any(each.dtype != dtype for each in (x, other) if isinstance(each, Tensor)):
+        return torch.mul(*(each.float() if isinstance(each, Tensor) else each for each in (x, other))).to(dtype)
+    return torch.mul(x, other) if out is None else out.mul_(other)
+
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+@replaces("allclose", kind="single", integers=True)
+def allclose(x: Tensor, other: Tensor, *args: Any, **kwargs: Any) -> bool:
+    """PyTorch's own, of real numbers: a subtraction, and a multiplication and an addition for the tolerance."""
+    return torch.allclose(x, other, *args, **kwargs)
+
+
 @also_in_place("addcmul")
 def addcmul(x: Tensor, one: Tensor, two: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
-    """``x + (value * one) * two``, each step rounded."""
+    """``x + (value * one) * two``, each step rounded; of integers, as PyTorch does, `value` is one too."""
+    if not any(each.is_floating_point() for each in (x, one, two)):
+        return torch.addcmul(x, one, two, value=value)
     return _run(partial(_addcmul, value=value), out, x, one, two)
 
 
@@ -131,7 +160,7 @@ def addcdiv(x: Tensor, one: Tensor, two: Tensor, *, value: Any = 1, out: Tensor 
 
 
 def _addcdiv(out: Tensor | None, x: Tensor, one: Tensor, two: Tensor, *, value: Any) -> Tensor:
-    return torch.add(x, (one if value == 1 else value * one) / two, out=out)
+    return torch.add(x, (one if value == 1 else value * one) / number(two, x), out=out)
 
 
 @also_in_place("lerp")
@@ -155,7 +184,7 @@ def _lerp_by_tensor(out: Tensor | None, start: Tensor, end: Tensor, weight: Tens
 
 @also_in_place("div")
 def div(x: Tensor, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
-    """Divide; with `rounding_mode`, round the quotient down or towards zero as PyTorch does.
+    """Divide; with `rounding_mode`, round the quotient down or towards zero as PyTorch does, integers exactly.
 
     Raises
     ------
@@ -164,6 +193,8 @@ def div(x: Tensor, other: Any, *, rounding_mode: str | None = None, out: Tensor 
     """
     if rounding_mode is None:
         return _run(_div, out, x, number(other, x))
+    if not torch.result_type(x, other).is_floating_point:
+        return torch.div(x, other, rounding_mode=rounding_mode)
     if rounding_mode == "trunc":
         return torch.trunc(torch.true_divide(x, number(other, x)))
     if rounding_mode == "floor":

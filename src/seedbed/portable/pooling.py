@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seedbed.portable.scratch import scratch
 from seedbed.portable.sums.accumulate import sum_rows
+from seedbed.portable.sums.scatter import scatter
 from seedbed.portable.sums.tree import pieces
 from seedbed.portable.table import replaces
 from seedbed.portable.windows import Window, add_at, offsets, padded_to, planes, spread, window_sums
@@ -231,3 +232,22 @@ def unfold_backward(grad: Tensor, input_sizes: Sizes, dim: int, size: int, step:
         part = slice(offset, offset + (count - 1) * step + 1, step)
         covered[(*(slice(None) for _ in range(dim)), part)].add_(grad.select(-1, offset).to(torch.float64))
     return covered.to(grad.dtype)
+
+
+@replaces("max_unpool2d")
+def max_unpool2d(x: Tensor, indices: Tensor, output_size: Sizes) -> Tensor:
+    """Write each element of `x` to the index of its plane, the last where there are several; 0 elsewhere."""
+    return _unpooled(x, indices, output_size)
+
+
+@replaces("max_unpool3d")
+def max_unpool3d(x: Tensor, indices: Tensor, output_size: Sizes, *_: Sizes) -> Tensor:
+    """Write each element of `x` to the index of its plane, the last where there are several; 0 elsewhere."""
+    return _unpooled(x, indices, output_size)
+
+
+def _unpooled(x: Tensor, indices: Tensor, sizes: Sizes) -> Tensor:
+    parts, places = planes(x, len(sizes)), planes(indices, len(sizes))
+    nothing = torch.zeros(parts.shape[0], math.prod(sizes), dtype=x.dtype, device=x.device)
+    written = scatter(nothing, 1, places.flatten(1), parts.flatten(1))
+    return written.view(*x.shape[: x.ndim - len(sizes)], *sizes)

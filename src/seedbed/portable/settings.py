@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+
+from seedbed.portable import recurrent
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,10 @@ class Settings:
         portable mode runs add exact numbers, whose order does not matter, and some of them would be refused on a GPU.
     single_steps
         Optimizers and gradient clipping, where nobody chose, take their parameters one by one.
+    einsum
+        Whether `torch.einsum` asks the package opt_einsum, where that is installed, for the order of its products.
+    recurrent
+        Recurrent layers on a GPU, in this mode, take the steps that they take on a CPU.
     flush
         Subnormal numbers are flushed to zero on the CPU, in this thread.
     """
@@ -39,7 +46,9 @@ class Settings:
     cudnn_attention: bool
     math: bool
     fast_path: bool
+    einsum: bool
     flush: bool
+    recurrent: bool
     deterministic: int
     single_steps: bool
 
@@ -54,7 +63,9 @@ class Settings:
             cudnn_attention=False,
             math=True,
             fast_path=False,
+            einsum=False,
             flush=False,
+            recurrent=True,
             deterministic=0,
             single_steps=True,
         )
@@ -70,7 +81,9 @@ class Settings:
             cudnn_attention=torch.backends.cuda.cudnn_sdp_enabled(),
             math=torch.backends.cuda.math_sdp_enabled(),
             fast_path=torch.backends.mha.get_fastpath_enabled(),
+            einsum=torch.backends.opt_einsum.enabled,
             flush=_flushes(),
+            recurrent=recurrent.functions.on,
             deterministic=torch.get_deterministic_debug_mode(),
             single_steps=_steps.handle is not None,
         )
@@ -84,15 +97,34 @@ class Settings:
         torch.backends.cuda.enable_cudnn_sdp(self.cudnn_attention)
         torch.backends.cuda.enable_math_sdp(self.math)
         torch.backends.mha.set_fastpath_enabled(self.fast_path)
+        torch.backends.opt_einsum.enabled = self.einsum
         if self.flush != _flushes():
             torch.set_flush_denormal(self.flush)
+        recurrent.functions.switch(self.recurrent)
         torch.set_deterministic_debug_mode(self.deterministic)
         _steps.switch(self.single_steps)
 
 
 def _flushes() -> bool:
+    return bool(_halved(1)[0] == 0)
+
+
+_PART = 1 << 15
+"""Elements from which on each of PyTorch's threads gets some."""
+
+
+def flushing_threads() -> int:
+    """Count which of PyTorch's CPU threads flush subnormal numbers: its switch is for the calling thread alone.
+
+    The others have what was in force in the thread that started them, when it first had work for them.
+    """
+    threads = torch.get_num_threads()
+    return int((_halved(threads * _PART).view(threads, _PART) == 0).any(1).sum())
+
+
+def _halved(count: int) -> Tensor:
     with torch.utils._python_dispatch._disable_current_modes():
-        return bool((torch.tensor(2.0**-1060, dtype=torch.float64) * 1.0 == 0).item())
+        return torch.full((count,), 2.0**-1060, dtype=torch.float64, device="cpu") * 0.5
 
 
 class _Steps:

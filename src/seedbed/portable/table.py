@@ -57,11 +57,13 @@ def add(*names: str, kind: Kind, run: Callable[..., Any] | None = None, **choice
         OPERATIONS[name] = Operation(name, kind, run, **choices)
 
 
-def replaces(*names: str, integers: bool = False, as_given: bool = False) -> Callable[[Function], Function]:
+def replaces(
+    *names: str, kind: Kind = "replaced", integers: bool = False, as_given: bool = False
+) -> Callable[[Function], Function]:
     """Enter the decorated function as what computes these operations of aten."""
 
     def enter(function: Function) -> Function:
-        add(*names, kind="replaced", run=function, integers=integers, as_given=as_given)
+        add(*names, kind=kind, run=function, integers=integers, as_given=as_given)
         return function
 
     return enter
