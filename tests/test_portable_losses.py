@@ -200,8 +200,9 @@ X, Y = numbers(24, 7, seed=1), numbers(24, 7, seed=2)  # outside the mode, which
 
 def outcome(name: str, reduction: str) -> tuple[Tensor, Tensor]:
     """Give a loss and its gradient."""
-    x = X.clone().requires_grad_()
-    loss = LOSSES[name](x, Y, reduction)
+    device = torch.get_default_device()
+    x = X.clone().to(device).requires_grad_()
+    loss = LOSSES[name](x, Y.to(device), reduction)
     (gradient,) = torch.autograd.grad(loss.sum(), x)
     return loss.detach(), gradient
 

@@ -34,12 +34,13 @@ GRADIENTS = [[numbers(*shape, seed=10 * step + place) for place, shape in enumer
 
 def stepped(name: str, **options: Any) -> list[Tensor]:
     """Give the parameters after three steps, with the gradients clipped before each."""
-    parameters = [nn.Parameter(GRADIENTS[0][place] * 2) for place in range(len(SHAPES))]
+    device = torch.get_default_device()
+    parameters = [nn.Parameter(each.to(device) * 2) for each in GRADIENTS[0]]
     kind, chosen = OPTIMIZERS[name]
     optimizer = kind(parameters, **chosen, **options)
     for gradients in GRADIENTS:
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient.clone()
+            parameter.grad = gradient.clone().to(device)
         nn.utils.clip_grad_norm_(parameters, 10.0)
         optimizer.step()
     return [each.detach() for each in parameters]
