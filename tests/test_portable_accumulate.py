@@ -1,5 +1,6 @@
 """Adding and writing to elements whose indices are data: scatter, index_add, index_put, embeddings and their bags."""
 
+import itertools
 import math
 from typing import Any
 
@@ -227,3 +228,10 @@ def results() -> dict[str, Tensor]:
     found["last"] = portable("index_put", numbers(70, 30), [index], source)
     found["embedding"] = portable("embedding_dense_backward", source, index, 9000, -1, False)
     return found
+
+
+def test_what_goes_beside_infinity_cannot_overflow() -> None:
+    """Added up first, two of -1.7e308 would be -inf, and with inf NaN: by their order on a GPU."""
+    source = torch.tensor([-1.7e308, -1.7e308, torch.inf], dtype=torch.float64).unsqueeze(1)
+    for order in itertools.permutations(range(3)):
+        assert sum_rows(torch.zeros(3, dtype=torch.int64), source[list(order)], 1).item() == torch.inf

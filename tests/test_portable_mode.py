@@ -230,7 +230,7 @@ def test_a_subclass_of_tensor_without_operations_of_its_own_is_a_tensor() -> Non
 
     with PortableMode():
         assert torch.ones(2).as_subclass(Plain).exp().tolist() == torch.ones(2).exp().tolist()
-        nn.Transformer(8, 2, 1, 1, 8)(torch.ones(2, 1, 8), torch.ones(2, 1, 8)).sum().backward()  # has parameters
+        nn.LSTM(3, 4, bidirectional=True)(torch.ones(2, 1, 3))[0].sum().backward()  # takes lists of parameters
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -247,3 +247,11 @@ def test_tensors_that_are_not_strided_are_refused_by_every_operation() -> None:
 def test_shapes_alone_go_through() -> None:
     with PortableMode(), torch.device("meta"):
         assert nn.Linear(3, 4)(torch.empty(2, 3)).shape == (2, 4)
+
+
+def test_einsum_takes_its_operands_from_left_to_right_whatever_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.backends.opt_einsum, "enabled", True)
+        with PortableMode():
+            assert not torch.backends.opt_einsum.enabled
+        assert torch.backends.opt_einsum.enabled

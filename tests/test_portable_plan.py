@@ -1,5 +1,8 @@
 """How an overload is run: in place, into `out`, for each tensor of a list, taken apart, in other types."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seedbed.portable import NotPortableError, PortableMode
-from seedbed.portable.plan import functional_name
+from seedbed.portable.plan import _inside, functional_name
 
 aten = torch.ops.aten
 
@@ -55,6 +58,21 @@ def test_out_is_written_and_given_its_shape() -> None:
     assert torch.equal(indices, x.sort().indices)
 
 
+def test_out_of_another_type_is_refused_as_pytorch_does() -> None:
+    out = torch.zeros(2, dtype=torch.int64)
+    with PortableMode(), pytest.raises(RuntimeError, match="can't be cast to the desired output type"):
+        torch.add(torch.ones(2), 0.5, out=out)
+    assert out.tolist() == [0, 0]
+
+
+def test_an_operation_may_be_taken_apart_in_two_threads_at_once() -> None:
+    """As autograd does with two GPUs, whose threads share the mode."""
+    barrier = threading.Barrier(2)
+    run = _inside(nullcontext(), lambda: barrier.wait(10))
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(lambda _: run(), range(2))) == [0, 1]
+
+
 def test_lists_are_gone_through() -> None:
     x, y = [numbers(3), numbers(2)], [numbers(3) * 2, numbers(2) * 3]
     with PortableMode():
@@ -67,6 +85,16 @@ def test_lists_are_gone_through() -> None:
         assert all(map(torch.equal, norms, [torch.linalg.vector_norm(each) for each in x]))
         torch._foreach_maximum_(y, x)  # aten has no maximum_
         assert all((a >= b).all() for a, b in zip(y, x, strict=True))
+        torch._foreach_minimum_(y, 0.5)
+        assert all((each <= 0.5).all() for each in y)
+        shares = torch.tensor([0.5, 2.0])
+        assert all(
+            map(
+                torch.equal,
+                torch._foreach_addcmul(x, x, x, shares),
+                [x[0] + (0.5 * x[0]) * x[0], x[1] + (2.0 * x[1]) * x[1]],
+            )
+        )
         torch._foreach_zero_(x)
     assert [each.tolist() for each in x] == [[0.0] * 3, [0.0] * 2]
 
@@ -91,6 +119,19 @@ def test_types_are_promoted_as_pytorch_does() -> None:
         assert torch.mean(numbers(3, dtype=torch.float16), dtype=torch.float64).dtype == torch.float64
         assert torch.pow(numbers(3, dtype=torch.float16).abs(), numbers(3).double()).dtype == torch.float64
         assert torch.atan2(torch.tensor([1.0]), torch.tensor([1])).dtype == torch.float32
+
+
+def test_what_pytorch_refuses_of_integers_is_refused() -> None:
+    x = torch.tensor([3, -1])
+    functions: list[Any] = [torch.mean, torch.norm, torch.std, torch.var]
+    for function in functions:
+        with PortableMode(), pytest.raises(RuntimeError):
+            function(x)
+    with PortableMode():
+        assert torch.bincount(torch.tensor([1, 1]), weights=torch.tensor([2, 3])).dtype == torch.float64
+        assert torch.addcmul(x, x, x, value=2).tolist() == [21, 1]
+        assert torch.addcmul(x, x, x, value=0.5).tolist() == [3, -1]
+        assert torch.median(x[:0]).item() == torch.iinfo(torch.int64).min
 
 
 def test_statistics_that_are_kept_in_float16_are_written_back() -> None:

@@ -231,3 +231,13 @@ def test_integers_are_multiplied_as_integers() -> None:
         assert (x * True).dtype == torch.int64
         assert (torch.tensor([True]) * torch.tensor([False])).dtype == torch.bool
         assert torch.equal(x * 0.5, torch.tensor([2.0**52, -1.5]))
+
+
+@pytest.mark.parametrize("mode", ["trunc", "floor"])
+def test_quotients_of_integers_that_are_rounded_are_exact(mode: str) -> None:
+    x, other = torch.tensor([2**40 + 1, -(2**40) - 1, 2**62 - 1]), torch.tensor([3, 7, -5])
+    expected = torch.div(x, other, rounding_mode=mode)
+    with PortableMode():
+        assert torch.equal(torch.div(x, other, rounding_mode=mode), expected)
+        assert torch.div(x[:1], 3, rounding_mode=mode).item() == 2**40 // 3
+        assert torch.equal(x.clone().div_(other, rounding_mode=mode), expected)

@@ -309,3 +309,12 @@ def everything() -> dict[str, Tensor]:
 
 def test_bits_are_the_same_with_every_instruction_set() -> None:
     assert split_by_settings(everything)[1] == set()
+
+
+def test_exponential_numbers_of_float16_are_above_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their logarithm is what `gumbel_softmax` takes; in float16, one of 30 million would be 0."""
+    monkeypatch.setattr(portable_random, "_waits", lambda shape, *_: torch.full(shape, 1e-9, dtype=torch.float64))
+    for dtype, least in ((torch.float16, 2.0**-24), (torch.bfloat16, 1e-9), (torch.float32, 1e-9)):
+        with PortableMode():
+            drawn = torch.empty(2, dtype=dtype).exponential_()
+        torch.testing.assert_close(drawn.double(), torch.full((2,), least, dtype=torch.float64), rtol=1e-2, atol=0)

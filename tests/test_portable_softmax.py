@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from seedbed.portable import PortableMode
 from tests.portable_native import SPECIAL, WIDE, agree, errors, native, numbers, portable, same
 
 FORWARD = ("_softmax", "_log_softmax")
@@ -83,3 +84,16 @@ def results() -> dict[str, Tensor]:
             found[f"{name} {dtype}"] = output = portable(name, x.to(dtype), 1, False)
             found[f"{name} {dtype} gradient"] = portable(f"{name}_backward_data", grad.to(dtype), output, 1, dtype)
     return found | {"logsumexp": portable("logsumexp", x, [1]), "native": x.softmax(1)}
+
+
+@pytest.mark.parametrize("name", ["_softmax", "_log_softmax"])
+def test_a_gpus_softmax_of_float16_into_float32_is_that_of_float32(name: str) -> None:
+    forward, backward = getattr(torch.ops.aten, name), getattr(torch.ops.aten, f"{name}_backward_data")
+    x, grad = torch.randn(2, 4, 50, generator=torch.Generator().manual_seed(3))
+    x = x.half()
+    with PortableMode():
+        found, expected = forward(x, 1, True), forward(x.float(), 1, False)
+        back = backward(grad, found, 1, torch.float16), backward(grad, expected, 1, torch.float32).half()
+    assert torch.equal(found, expected)
+    assert torch.equal(*back)
+    assert back[0].dtype == torch.float16

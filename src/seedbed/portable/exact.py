@@ -303,7 +303,9 @@ def _of_numbers(size: int, nans: Tensor) -> Tensor:
 
 def _middle(x: Tensor, args: tuple[Any, ...], place: Callable[[int, Tensor], Tensor]) -> Any:
     if not args:
-        return x.new_full((), torch.nan) if x.numel() == 0 else _middle(x.reshape(-1), (0, False), place)[0]
+        if x.numel() == 0:
+            return torch.median(x)
+        return _middle(x.reshape(-1), (0, False), place)[0]
     dim, keepdim = args[0], args[1] if len(args) > 1 else False
     values, indices = _sorted(x, dim, descending=False)
     if not x.ndim:

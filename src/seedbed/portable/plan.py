@@ -1,5 +1,6 @@
 """How one overload of an operation is run: as it is, replaced, element by element, taken apart, or not at all."""
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -66,18 +67,18 @@ def _taken_apart(func: Any, mode: AbstractContextManager[Any]) -> Plan | None:
 
 
 def _inside(mode: AbstractContextManager[Any], function: Plan) -> Plan:
-    running = False
+    running: set[int] = set()  # threads: autograd has one for each GPU
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        nonlocal running
-        if running:
+        thread = threading.get_ident()
+        if thread in running:
             raise NotPortableError("what it is taken apart into comes back to itself")
-        running = True
+        running.add(thread)
         try:
             with mode:
                 return function(*args, **kwargs)
         finally:
-            running = False
+            running.remove(thread)
 
     return run
 
@@ -88,17 +89,25 @@ def _of_each(func: Any, mode: AbstractContextManager[Any]) -> Plan | None:
     if not name.startswith("_foreach_"):
         return None
     lists = [argument.name for argument in func._schema.arguments if isinstance(argument.type, torch.ListType)]
-    name = {"norm": "linalg_vector_norm"}.get(name[9:], name[9:])
-    single = getattr(aten, name, None) or partial(_into_first, getattr(aten, name.removesuffix("_")))
+    single = getattr(aten, _OF_ONE.get(name[9:], name[9:]))
     return _inside(mode, partial(_each, func, single, lists))
 
 
+_OF_ONE = {
+    "norm": "linalg_vector_norm",
+    "maximum": "clamp_min",  # which takes numbers too
+    "maximum_": "clamp_min_",
+    "minimum": "clamp_max",
+    "minimum_": "clamp_max_",
+}
 _BY_NAME = ("alpha", "value", "dtype")
 
 
 def _each(func: Any, single: Any, lists: list[str], *args: Any, **kwargs: Any) -> Any:
     names = [argument.name for argument in func._schema.arguments]
     given = dict(zip(names, args, strict=False)) | kwargs
+    if isinstance(given.get("scalars"), Tensor):
+        given["scalars"], lists = given["scalars"].tolist(), [*lists, "scalars"]
     count = len(next(value for value in given.values() if isinstance(value, list | tuple)))
     results = []
     for index in range(count):
@@ -122,7 +131,8 @@ def _functional(func: Any) -> Any:
     if not outs and not _in_place(func):
         return None
     wanted = [str(argument.type) for argument in func._schema.arguments if argument.name not in outs]
-    packet = getattr(aten, functional_name(func), None)
+    name = functional_name(func)
+    packet = getattr(aten, name.removesuffix("_") if _in_place(func) else name, None)
     for name in packet.overloads() if packet is not None else ():
         candidate = getattr(packet, name)
         schema = candidate._schema
@@ -151,15 +161,20 @@ def _writing(func: Any, run: Plan) -> Plan:
 
 def _into_first(run: Plan, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     result = run(target, *args, **kwargs)
+    _check_cast(result, target)
+    return target if result is target else target.copy_(result)
+
+
+def _check_cast(result: Tensor, target: Tensor) -> None:
     if not torch.can_cast(result.dtype, target.dtype):
         raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {target.dtype}")
-    return target if result is target else target.copy_(result)
 
 
 def _into_outs(run: Plan, names: list[str], *args: Any, **kwargs: Any) -> Any:
     targets = [kwargs.pop(name) for name in names]
     results = run(*args, **kwargs)
     for target, result in zip(targets, results if len(names) > 1 else [results], strict=True):
+        _check_cast(result, target)
         if target.shape != result.shape:
             target.resize_(result.shape)
         target.copy_(result)

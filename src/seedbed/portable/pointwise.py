@@ -132,7 +132,9 @@ def allclose(x: Tensor, other: Tensor, *args: Any, **kwargs: Any) -> bool:
 
 @also_in_place("addcmul")
 def addcmul(x: Tensor, one: Tensor, two: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
-    """``x + (value * one) * two``, each step rounded."""
+    """``x + (value * one) * two``, each step rounded; of integers, as PyTorch does, `value` is one too."""
+    if not any(each.is_floating_point() for each in (x, one, two)):
+        return torch.addcmul(x, one, two, value=value)
     return _run(partial(_addcmul, value=value), out, x, one, two)
 
 
@@ -171,7 +173,7 @@ def _lerp_by_tensor(out: Tensor | None, start: Tensor, end: Tensor, weight: Tens
 
 @also_in_place("div")
 def div(x: Tensor, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
-    """Divide; with `rounding_mode`, round the quotient down or towards zero as PyTorch does.
+    """Divide; with `rounding_mode`, round the quotient down or towards zero as PyTorch does, integers exactly.
 
     Raises
     ------
@@ -180,6 +182,8 @@ def div(x: Tensor, other: Any, *, rounding_mode: str | None = None, out: Tensor 
     """
     if rounding_mode is None:
         return _run(_div, out, x, number(other, x))
+    if not torch.result_type(x, other).is_floating_point:
+        return torch.div(x, other, rounding_mode=rounding_mode)
     if rounding_mode == "trunc":
         return torch.trunc(torch.true_divide(x, number(other, x)))
     if rounding_mode == "floor":

@@ -61,7 +61,8 @@ def _converted(func: Any, run: Callable[..., Any], args: tuple[Any, ...], kwargs
     results = _result_dtypes(func, args, kwargs)
     wide = torch.float64 if torch.float64 in results else torch.float32
     if not any(dtype.is_floating_point for dtype in results):
-        return _cast_back(run(*args, **kwargs), results)
+        result = run(*args, **kwargs)
+        return _cast_back(result, results) if results else result
     promote = not any(tensor.is_floating_point() for tensor in tensors((*args, *kwargs.values())))
 
     def widen(tensor: Tensor) -> Tensor:
@@ -74,14 +75,17 @@ def _converted(func: Any, run: Callable[..., Any], args: tuple[Any, ...], kwargs
 
 
 def _result_dtypes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.dtype]:
+    """Give the types of the results; none where PyTorch cannot say and nothing given is of floating point."""
     meta_args, meta_kwargs = tree_map_only(
         Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs)
     )
+    floats = [each.dtype for each in tensors((*args, *kwargs.values())) if each.is_floating_point()]
     try:
         result = func(*meta_args, **meta_kwargs)
-    except (NotImplementedError, RuntimeError):  # no kernel for types alone: the rule that nearly all operations follow
-        given = list(tensors((*args, *kwargs.values())))
-        result = next((each for each in given if each.is_floating_point()), given[0])
+    except (NotImplementedError, RuntimeError) as error:
+        if not floats and not isinstance(error, NotImplementedError):
+            raise  # PyTorch's own refusal, as of the mean of integers
+        return floats[:1]  # no kernel for types alone: the rule that nearly all operations follow
     return [tensor.dtype for tensor in tensors((result,))]
 
 

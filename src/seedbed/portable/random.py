@@ -161,12 +161,14 @@ def _least(dtype: torch.dtype) -> int:
     return int(torch.finfo(dtype).min) if dtype.is_floating_point else torch.iinfo(dtype).min
 
 
-@replaces("exponential")
+@replaces("exponential", as_given=True)
 def exponential(x: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """``-log(u) / lambd``, in float64, above 0; the type of `x`."""
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return _waits(x.shape, x.device, generator).div_(constant(lambd, x)).to(x.dtype)
+    digits(x.dtype)
+    info = torch.finfo(x.dtype)
+    return _waits(x.shape, x.device, generator).div_(constant(lambd, x)).clamp_min_(info.tiny * info.eps).to(x.dtype)
 
 
 def _waits(shape: Sequence[int], device: torch.device, generator: Generator | None) -> Tensor:

@@ -29,6 +29,8 @@ class Settings:
         portable mode runs add exact numbers, whose order does not matter, and some of them would be refused on a GPU.
     single_steps
         Optimizers and gradient clipping, where nobody chose, take their parameters one by one.
+    einsum
+        Whether `torch.einsum` asks the package opt_einsum, where that is installed, for the order of its products.
     flush
         Subnormal numbers are flushed to zero on the CPU, in this thread.
     """
@@ -40,6 +42,7 @@ class Settings:
     cudnn_attention: bool
     math: bool
     fast_path: bool
+    einsum: bool
     flush: bool
     deterministic: int
     single_steps: bool
@@ -55,6 +58,7 @@ class Settings:
             cudnn_attention=False,
             math=True,
             fast_path=False,
+            einsum=False,
             flush=False,
             deterministic=0,
             single_steps=True,
@@ -71,6 +75,7 @@ class Settings:
             cudnn_attention=torch.backends.cuda.cudnn_sdp_enabled(),
             math=torch.backends.cuda.math_sdp_enabled(),
             fast_path=torch.backends.mha.get_fastpath_enabled(),
+            einsum=torch.backends.opt_einsum.enabled,
             flush=_flushes(),
             deterministic=torch.get_deterministic_debug_mode(),
             single_steps=_steps.handle is not None,
@@ -85,6 +90,7 @@ class Settings:
         torch.backends.cuda.enable_cudnn_sdp(self.cudnn_attention)
         torch.backends.cuda.enable_math_sdp(self.math)
         torch.backends.mha.set_fastpath_enabled(self.fast_path)
+        torch.backends.opt_einsum.enabled = self.einsum
         if self.flush != _flushes():
             torch.set_flush_denormal(self.flush)
         torch.set_deterministic_debug_mode(self.deterministic)

@@ -137,6 +137,7 @@ def _largest(rows: Rows, source: Tensor) -> Tensor:
 def _add_piece(sums: list[Tensor], index: Tensor, source: Tensor, largest: Tensor, bits: int) -> None:
     values, grid = wide("values", source), wide("grid", largest)
     if source.dtype == torch.float64:
+        values.masked_fill_((largest == 0) & values.isfinite(), 0.0)  # beside infinity; finite ones might overflow
         values.mul_(_scale(largest))
         grid.mul_(_scale(largest))
     grid.mul_(1.5 * 2.0**bits)

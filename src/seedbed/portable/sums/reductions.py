@@ -77,6 +77,8 @@ def std(x: Tensor, dim: Dims = None, *, correction: float | None = None, keepdim
 
 
 def _var_mean(x: Tensor, dim: Dims, correction: float | None, *, keepdim: bool) -> tuple[Tensor, Tensor]:
+    if not x.is_floating_point():
+        raise RuntimeError("std and var only support floating point and complex dtypes")
     dims = dimensions(x, dim)
     middle = _mean(x, dims, keepdim=True)
     distances = x.to(torch.float64, copy=True).sub_(middle)

@@ -47,16 +47,14 @@ def log_softmax(x: Tensor, dim: int, half_to_float: bool = False) -> Tensor:
 
 @replaces("_softmax_backward_data")
 def softmax_backward(grad: Tensor, output: Tensor, dim: int, input_dtype: torch.dtype | None = None) -> Tensor:
-    """``(grad - sum(grad * output)) * output``; the shape and dtype of `grad`."""
-    del input_dtype
-    return _along(_softmax_backward, dim, grad, output)
+    """``(grad - sum(grad * output)) * output``; the shape of `grad`."""
+    return _along(_softmax_backward, dim, grad, output).to(input_dtype or grad.dtype)
 
 
 @replaces("_log_softmax_backward_data")
 def log_softmax_backward(grad: Tensor, output: Tensor, dim: int, input_dtype: torch.dtype | None = None) -> Tensor:
-    """``grad - exp(output) * sum(grad)``; the shape and dtype of `grad`."""
-    del input_dtype
-    return _along(_log_softmax_backward, dim, grad, output)
+    """``grad - exp(output) * sum(grad)``; the shape of `grad`."""
+    return _along(_log_softmax_backward, dim, grad, output).to(input_dtype or grad.dtype)
 
 
 @replaces("_safe_softmax")
