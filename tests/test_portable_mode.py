@@ -263,7 +263,7 @@ def test_what_chooses_other_kernels_on_other_devices_is_off() -> None:
     optimizer = torch.optim.Adam([parameter])
     with PortableMode():
         optimizer.step()
-        assert not torch.backends.mkldnn.enabled
+        assert not torch._C._get_mkldnn_enabled()
         assert not torch.backends.cudnn.enabled
         assert not torch.backends.cuda.flash_sdp_enabled()
         assert not torch.backends.cuda.mem_efficient_sdp_enabled()
