@@ -25,8 +25,8 @@ Program = Callable[[], Mapping[str, Tensor]]
 
 
 def given(*shape: int, seed: int = 0) -> Tensor:
-    """Numbers, on the default device."""
-    return numbers(*shape, seed=seed).to(torch.get_default_device())
+    """Numbers of many sizes, on the default device."""
+    return numbers(*shape, seed=seed, sizes=20).to(torch.get_default_device())
 
 
 def one(function: Callable[[Tensor, Tensor], Tensor]) -> Program:
