@@ -76,5 +76,5 @@ def test_bits_of_other_types_depend_on_neither_instructions_nor_threads(tmp_path
     plain = sweep(tmp_path / "plain", *arguments, ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE")
     found, shared = differences(str(best), str(plain))
     assert found == []
-    assert shared > 1000
+    assert shared > 900
     assert [line for line in read(str(best)).values() if line["outcome"] == "error"] == []
