@@ -1,6 +1,5 @@
 """Compares operations of portable mode with PyTorch's own, one call at a time."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -8,7 +7,6 @@ from torch import Tensor
 
 from seedbed.portable.fixed_point import exponent, power
 from seedbed.portable.table import OPERATIONS
-from tests.portable_runs import runs
 
 WIDE = (torch.float32, torch.float64)
 SPECIAL = (
@@ -69,10 +67,3 @@ def numbers(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0, size
     integers = torch.randint(-(2**52), 2**52, shape, generator=generator).to(torch.float64)
     exponents = torch.randint(-sizes, sizes + 1, shape, generator=generator)
     return (integers * power(exponents - 52)).to(dtype)
-
-
-def split_by_settings(function: Callable[[], Mapping[str, Tensor]]) -> tuple[set[str], set[str]]:
-    """Run `function` under every setting (`portable_runs`); name what came out alike, and what did not."""
-    first, *others = runs(function)
-    differing = {name for name in first if any(other[name] != first[name] for other in others)}
-    return set(first) - differing, differing

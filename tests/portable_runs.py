@@ -1,44 +1,76 @@
-"""Runs a function of a test module in fresh processes, with other instruction sets and numbers of threads."""
+"""Runs functions of the tests in other processes, with other instruction sets, numbers of threads and paths of BLAS.
 
+There is one process for each setting, for all tests, as to import torch takes seconds.
+"""
+
+import atexit
 import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import torch
+from torch import Tensor
 
 from seedbed.fingerprint import fingerprints
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = (("default", "1"), ("avx2", "2"), ("", "1"), ("", "2"))
-"""The instruction set that ATen may use (empty: all there are), and the threads."""
+SETTINGS = (
+    {"OMP_NUM_THREADS": "1", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
+    {"OMP_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
+    {"OMP_NUM_THREADS": "1"},
+    {"OMP_NUM_THREADS": "2"},
+)
+"""What is not named is as good as this CPU has it."""
 
 
-def runs(function: Callable[[], Mapping[str, torch.Tensor]]) -> list[dict[str, str]]:
-    """Give the fingerprints of what `function` returns, under each of the settings."""
-    return [_run(function, capability, threads) for capability, threads in SETTINGS]
+def split_by_settings(function: Callable[[], Mapping[str, Tensor]]) -> tuple[set[str], set[str]]:
+    """Run `function` under every setting; name what came out alike, and what did not."""
+    for process in _processes():
+        process.ask(f"{function.__module__}:{function.__name__}")
+    first, *others = [process.answer() for process in _processes()]
+    differing = {name for name in first if any(other[name] != first[name] for other in others)}
+    return set(first) - differing, differing
 
 
-def _run(function: Callable[[], Mapping[str, torch.Tensor]], capability: str, threads: str) -> dict[str, str]:
-    environ = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    if capability:
-        environ |= {"ATEN_CPU_CAPABILITY": capability}
-    command = [sys.executable, "-m", "tests.portable_runs", f"{function.__module__}:{function.__name__}"]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+class _Process:
+    """Answers the names of functions (``tests.test_x:function``) with the fingerprints of what they return."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "tests.portable_runs"]
+        self._popen = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        atexit.register(self._popen.communicate)
+
+    def ask(self, name: str) -> None:
+        print(name, file=self._popen.stdin, flush=True)
+
+    def answer(self) -> dict[str, str]:
+        assert self._popen.stdout is not None
+        answer: Any = json.loads(self._popen.stdout.readline())
+        assert isinstance(answer, dict), answer
+        return answer
 
 
-def main(name: str) -> None:
-    """Print the fingerprints of what the function `name` (``tests.test_x:function``) returns."""
-    from importlib import import_module
+@cache
+def _processes() -> list[_Process]:
+    return [_Process(environ) for environ in SETTINGS]
 
-    module, _, function = name.partition(":")
-    print(json.dumps(fingerprints(getattr(import_module(module), function)())))
+
+def _answer(name: str) -> dict[str, str] | str:
+    module, _, function = name.strip().partition(":")
+    try:
+        return fingerprints(getattr(import_module(module), function)())
+    except Exception:  # noqa: BLE001 - the test that asked says so
+        return traceback.format_exc()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for line in sys.stdin:
+        print(json.dumps(_answer(line)), flush=True)

@@ -10,11 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seedbed.fingerprint import fingerprints
 from seedbed.portable import PortableMode
 from seedbed.portable import convolution as module
 from seedbed.portable.convolution import convolution, convolution_backward
-from tests.test_portable_products import OTHERS, elsewhere, numbers
+from tests.portable_runs import split_by_settings
+from tests.test_portable_products import numbers
 
 aten = torch.ops.aten
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -148,10 +148,7 @@ def some() -> dict[str, Tensor]:
 
 
 def test_bits_do_not_depend_on_the_instruction_set_nor_on_threads_while_plain_convolutions_do() -> None:
-    runs = [fingerprints(some()), *(elsewhere("tests.test_portable_convolution:some", each) for each in OTHERS)]
-    plain = {run.pop("plain") for run in runs}
-    assert runs[1:] == runs[:1] * 2
-    assert len(plain) > 1
+    assert split_by_settings(some)[1] == {"plain"}
 
 
 def test_errors_are_no_larger_than_pytorchs() -> None:

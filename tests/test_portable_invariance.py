@@ -17,7 +17,7 @@ from tests import (
     test_portable_softmax,
     test_portable_sums,
 )
-from tests.portable_native import split_by_settings
+from tests.portable_runs import split_by_settings
 
 MODULES: tuple[ModuleType, ...] = (
     test_portable_accumulate,

@@ -303,3 +303,26 @@ def test_einsum_takes_its_operands_from_left_to_right_whatever_is_installed(monk
         with PortableMode():
             assert not torch.backends.opt_einsum.enabled
         assert torch.backends.opt_einsum.enabled
+
+
+def test_what_chooses_other_kernels_on_other_devices_is_off() -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    parameter.grad = torch.ones(2)
+    optimizer = torch.optim.Adam([parameter])
+    with PortableMode():
+        optimizer.step()
+        assert not torch._C._get_mkldnn_enabled()
+        assert not torch.backends.cudnn.enabled
+        assert not torch.backends.cuda.flash_sdp_enabled()
+        assert not torch.backends.cuda.mem_efficient_sdp_enabled()
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+        assert torch.backends.cuda.math_sdp_enabled()
+        assert not torch.backends.mha.get_fastpath_enabled()
+    assert optimizer.param_groups[0]["foreach"] is False
+
+
+def test_tensors_of_bfloat16_are_compared() -> None:
+    x = torch.ones(3, dtype=torch.bfloat16)
+    with PortableMode():
+        assert torch.allclose(x, x)
+        assert not torch.allclose(x, x + 1)

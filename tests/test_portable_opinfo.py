@@ -68,3 +68,13 @@ def test_what_runs_is_as_accurate_as_pytorch(best: Path) -> None:
 def test_most_operations_run(best: Path) -> None:
     operations = {line["operation"] for line in read(str(best)).values()}
     assert len({line["operation"] for line in ran(best)}) > 0.7 * len(operations)
+
+
+def test_bits_of_other_types_depend_on_neither_instructions_nor_threads(tmp_path: Path) -> None:
+    arguments = ("--bits-alone", "--limit=1", "--types=float64,bfloat16")
+    best = sweep(tmp_path / "best", "--threads=2", *arguments)
+    plain = sweep(tmp_path / "plain", *arguments, ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE")
+    found, shared = differences(str(best), str(plain))
+    assert found == []
+    assert shared > 900
+    assert [line for line in read(str(best)).values() if line["outcome"] == "error"] == []

@@ -1,10 +1,6 @@
 """Matrix products: PyTorch's values, and the same bits whatever computes them."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,20 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seedbed.fingerprint import fingerprints
 from seedbed.portable import products
 from seedbed.portable.products import addbmm, addmm, addmv, addr, baddbmm, bmm, dot, mm, mv, trilinear
 from seedbed.portable.slices import BLOCK
 from seedbed.portable.table import OPERATIONS
-from tests.portable_runs import ROOT
+from tests.portable_runs import split_by_settings
 
 aten = torch.ops.aten
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-OTHERS = (
-    {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "OMP_NUM_THREADS": "1"},
-    {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "2"},
-)
-"""Environments in which BLAS takes other paths."""
 
 
 def numbers(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 3) -> Tensor:
@@ -50,17 +40,6 @@ def error(found: Tensor, expected: np.ndarray[Any, np.dtype[np.longdouble]]) -> 
     return float(apart.max()), float(apart.mean())
 
 
-def elsewhere(name: str, environ: dict[str, str]) -> dict[str, str]:
-    """Give the fingerprints of what a function of the tests returns in a process with another environment."""
-    command = [sys.executable, "-m", "tests.portable_runs", name]
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
-
-
 def some() -> dict[str, Tensor]:
     """Products of each kind, and the plain one."""
     left, right, bias = numbers(70, 900), numbers(900, 130, seed=4), numbers(130, seed=5)
@@ -79,11 +58,8 @@ def some() -> dict[str, Tensor]:
 
 
 def test_bits_do_not_depend_on_the_instruction_set_nor_on_threads_while_plain_products_do() -> None:
-    runs = [fingerprints(some()), *(elsewhere("tests.test_portable_products:some", each) for each in OTHERS)]
-    plain = {run.pop("plain") for run in runs}
-    assert runs[1:] == runs[:1] * 2
-    if torch.backends.mkl.is_available():
-        assert len(plain) > 1
+    differing = split_by_settings(some)[1]
+    assert differing == ({"plain"} if torch.backends.mkl.is_available() else set())
 
 
 @DTYPES

@@ -92,6 +92,8 @@ def _result_dtypes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 def _cast_back(result: Any, dtypes: list[torch.dtype]) -> Any:
     if isinstance(result, Tensor):
         return result.to(dtypes[0])
+    if isinstance(result, bool):
+        return result
     wanted = dtypes if len(dtypes) == len(result) else dtypes[:1] * len(result)
     return type(result)(_cast(each, dtype) for each, dtype in zip(result, wanted, strict=True))
 

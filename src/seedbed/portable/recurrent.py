@@ -120,7 +120,7 @@ def _run(cell: Cell, x: Tensor, *args: Any) -> tuple[Tensor, ...]:
         return output, *states
     *args_, batch_first = args
     output, states = _stacked(partial(_full, cell), x.transpose(0, 1) if batch_first else x, *args_)
-    return output.transpose_(0, 1) if batch_first else output, *states
+    return output.transpose(0, 1) if batch_first else output, *states
 
 
 def _stacked(
