@@ -73,16 +73,48 @@ def _converted(func: Any, run: Callable[..., Any], args: tuple[Any, ...], kwargs
     return _cast_back(result, results)
 
 
+_found: dict[tuple[Any, ...], list[torch.dtype]] = {}
+_MOST_FOUND = 4096
+
+
 def _result_dtypes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.dtype]:
+    key = (func, torch.get_default_dtype(), _kinds(args), tuple(kwargs), _kinds(tuple(kwargs.values())))
+    if key not in _found:
+        try:
+            found = _asked(func, args, kwargs)
+        except (NotImplementedError, RuntimeError):  # no kernel for types alone, or an error that `run` is to raise
+            return _first_float((*args, *kwargs.values()))
+        if len(_found) >= _MOST_FOUND:
+            _found.clear()
+        _found[key] = found
+    return _found[key]
+
+
+def _kinds(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Give all that the types of results depend on: of a number its type, of a tensor also whether it is a number."""
+    return tuple(map(_kind, values))
+
+
+def _kind(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.dtype, value.ndim == 0
+    if isinstance(value, list | tuple):
+        return _kinds(value)
+    is_number = isinstance(value, int | float | complex) and not isinstance(value, bool)
+    return type(value) if is_number else value
+
+
+def _asked(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.dtype]:
     meta_args, meta_kwargs = tree_map_only(
         Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs)
     )
-    try:
-        result = func(*meta_args, **meta_kwargs)
-    except (NotImplementedError, RuntimeError):  # no kernel for types alone: the rule that nearly all operations follow
-        given = list(tensors((*args, *kwargs.values())))
-        result = next((each for each in given if each.is_floating_point()), given[0])
-    return [tensor.dtype for tensor in tensors((result,))]
+    return [tensor.dtype for tensor in tensors((func(*meta_args, **meta_kwargs),))]
+
+
+def _first_float(values: Sequence[Any]) -> list[torch.dtype]:
+    """Follow the rule that nearly all operations do."""
+    given = list(tensors(values))
+    return [next((each for each in given if each.is_floating_point()), given[0]).dtype]
 
 
 def _cast_back(result: Any, dtypes: list[torch.dtype]) -> Any:
