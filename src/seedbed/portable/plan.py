@@ -150,10 +150,12 @@ def _writing(func: Any, run: Plan) -> Plan:
 
 
 def _into_first(run: Plan, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    result = run(target, *args, **kwargs)
+    result: Tensor = run(target, *args, **kwargs)
+    if result is target:
+        return target
     if not torch.can_cast(result.dtype, target.dtype):
         raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {target.dtype}")
-    return target if result is target else target.copy_(result)
+    return target.copy_(result)
 
 
 def _into_outs(run: Plan, names: list[str], *args: Any, **kwargs: Any) -> Any:

@@ -29,6 +29,8 @@ def in_wide_types(func: Any, run: Callable[..., Any], *, integers: bool) -> Call
 
     def call(*args: Any, **kwargs: Any) -> Any:
         dtypes = {tensor.dtype for tensor in tensors((*args, *kwargs.values()))}
+        if len(dtypes) == 1 and not dtypes.isdisjoint(_WIDE):
+            return run(*args, **kwargs)
         floats = {dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex}
         if len(floats) == 1 and floats <= set(_WIDE):
             return run(*args, **kwargs)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seedbed.portable.elementary import exp, log
 from seedbed.portable.elementary.exponential import narrow_exp
+from seedbed.portable.elementary.logarithm import log_of_double
 from seedbed.portable.scratch import constant, scratch, wide
 from seedbed.portable.sums.tree import dimensions, piece_sums, pieces, three_parts, total, without
 from seedbed.portable.table import replaces
@@ -38,7 +39,8 @@ def log_softmax(x: Tensor, dim: int, half_to_float: bool = False) -> Tensor:
     sums = torch.empty(largest.shape, dtype=torch.float64, device=x.device)
     for rows, columns in pieces(x, before, after, size):
         sums[rows, :, columns] = piece_sums(_powers(parts[rows, :, columns], largest[rows, :, columns]))
-    logarithms, largest = log(sums), largest.to(torch.float64)
+    logarithms = log_of_double(sums.view(-1)).view(sums.shape) if x.dtype == torch.float32 else log(sums)
+    largest = largest.to(torch.float64)
     for rows, columns in pieces(x, before, after, size):
         shifted = wide("softmax", parts[rows, :, columns]).sub_(largest[rows, :, columns])
         result[rows, :, columns] = shifted.sub_(logarithms[rows, :, columns])
