@@ -101,8 +101,8 @@ def _along(function: Callable[..., None], dim: int, *tensors: Tensor) -> Tensor:
 
 def _powers(x: Tensor, less: Tensor | None = None) -> Tensor:
     """Give the exponentials of ``x - less`` in float64, float32's unrounded; the next call may overwrite them."""
-    if less is not None:
-        x = torch.sub(x, less, out=scratch("softmax", x.shape, x.dtype, x.device))
+    if less is not None:  # into where `narrow_exp` begins, so that its first step is in place
+        x = torch.sub(x, less, out=scratch("exp.r", x.shape, x.dtype, x.device))
     return narrow_exp(x) if x.dtype == torch.float32 else exp(x)
 
 
