@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from seedbed.portable.blocks import constant, elementwise, is_sure, pieces
+from seedbed.portable.blocks import elementwise, is_sure, pieces
+from seedbed.portable.scratch import constant
 
 X = (torch.arange(2 * 3 * 5 * 4) * 7919 % 1024).to(torch.float32).reshape(2, 3, 5, 4) / 64
 

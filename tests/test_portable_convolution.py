@@ -13,6 +13,7 @@ from torch import Tensor
 from seedbed.portable import PortableMode
 from seedbed.portable import convolution as module
 from seedbed.portable.convolution import convolution, convolution_backward
+from seedbed.portable.sums import tree
 from tests.portable_runs import split_by_settings
 from tests.test_portable_products import numbers
 
@@ -81,6 +82,11 @@ CASES = {
     "dilated": case((3, 4, 11, 11), (6, 4, 3, 3), dilation=2, padding=2, stride=3),
     "grouped": case((3, 6, 7, 7), (9, 2, 3, 3), groups=3),
     "depthwise": case((3, 6, 7, 7), (6, 1, 3, 3), groups=6, padding=1),
+    "depthwise, 1d, dilated": case((3, 6, 20), (6, 1, 4), groups=6, padding=3, dilation=2),
+    "depthwise, 3d": case((2, 4, 5, 6, 4), (4, 1, 2, 3, 2), groups=4, padding=1),
+    "depthwise, strided": case((3, 6, 8, 9), (6, 1, 3, 2), groups=6, padding=1, stride=2, dilation=2),
+    "depthwise, transposed": case((2, 4, 5, 6), (4, 1, 3, 3), transposed=True, stride=2, output_padding=1, groups=4),
+    "depthwise, long steps": case((2, 4, 9, 9), (4, 1, 3, 3), groups=4, stride=3),
     "pointwise": case((3, 6, 5, 7), (4, 6, 1, 1)),
     "pointwise, strided": case((3, 6, 5, 7), (4, 6, 1, 1), stride=2),
     "pointwise, padded": case((3, 6, 5, 7), (4, 6, 1, 1), padding=1),
@@ -190,6 +196,7 @@ def test_pieces_do_not_matter(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     found = CASES[name].forward()
     gradients = CASES[name].backward(numbers(*found.shape, seed=6))
     monkeypatch.setattr(module, "_PIECE", 200)
+    monkeypatch.setattr(tree, "BLOCK", 200)
     assert torch.equal(CASES[name].forward(), found)
     for ours, theirs in zip(CASES[name].backward(numbers(*found.shape, seed=6)), gradients, strict=True):
         assert ours is not None
@@ -228,8 +235,9 @@ def test_the_gradient_of_a_large_output_is_summed_in_several_parts(dtype: torch.
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_infinities_and_nan_are_where_pytorch_has_them(transposed: bool) -> None:
-    given_case = case((2, 3, 6, 6), (3, 3, 3, 3), padding=1, transposed=transposed)
+@pytest.mark.parametrize("groups", [1, 3])
+def test_infinities_and_nan_are_where_pytorch_has_them(transposed: bool, groups: int) -> None:
+    given_case = case((2, 3, 6, 6), (3, 3 // groups, 3, 3), padding=1, transposed=transposed, groups=groups)
     given_case.x[0, 0, 2, 2], given_case.x[0, 1, 5, 5], given_case.x[1, 2, 0, 0] = math.inf, -math.inf, math.nan
     native = given_case.native(torch.float64)
     found = given_case.forward()
@@ -241,6 +249,14 @@ def test_infinities_and_nan_are_where_pytorch_has_them(transposed: bool) -> None
         assert ours is not None
         assert theirs is not None
         torch.testing.assert_close(ours, theirs.float(), equal_nan=True, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_an_infinite_weight_of_a_channel_s_own_reaches_no_further_than_its_window(transposed: bool) -> None:
+    given_case = case((2, 3, 6, 6), (3, 1, 3, 3), transposed=transposed, groups=3, padding=0 if transposed else 1)
+    given_case.weight[1, 0, 0, 0] = math.inf
+    native = given_case.native(torch.float64)
+    torch.testing.assert_close(given_case.forward(), native.forward().float(), equal_nan=True)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 5, 5), (2, 0, 5, 5)])

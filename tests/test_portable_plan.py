@@ -1,5 +1,7 @@
 """How an overload is run: in place, into `out`, for each tensor of a list, taken apart, in other types."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -219,3 +221,28 @@ def test_a_compiled_function_is_refused() -> None:
         torch.compile(nn.Linear(2, 2), backend="eager")(torch.ones(1, 2))
     with PortableMode():
         assert torch.equal(function(x), function(x))
+
+
+def test_an_operation_that_fails_leaves_no_type_behind() -> None:
+    """What is known of the types is kept from call to call."""
+    x, y = numbers(3).to(torch.bfloat16), numbers(4)
+    with PortableMode():
+        with pytest.raises(RuntimeError):
+            x + y
+        assert (x + y[:3]).dtype == torch.float32
+        assert (x + x).dtype == torch.bfloat16
+        assert (x + y[0]).dtype == torch.bfloat16
+        assert (x * 2.0).dtype == torch.bfloat16
+        assert (x[0] + y).dtype == torch.float32
+
+
+def test_what_compiles_is_not_loaded() -> None:
+    """PyTorch would load it, in a second or more, to keep it out of a mode."""
+    code = """
+import sys, torch
+from seedbed.portable import PortableMode
+with PortableMode():
+    torch.ones(2) + 1
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seedbed.portable.sums import norms, reductions
-from seedbed.portable.sums.tree import BLOCK, CHUNK, consume, dimensions, total
+from seedbed.portable.sums.tree import BLOCK, CHUNK, dimensions, piece_sums, product_sums, total
 from tests.portable_native import SPECIAL, WIDE, agree, errors, native, numbers, portable, same
 
 DIMS: tuple[Any, ...] = (None, [0], [1, 2], [0, 2], [-1], [])
@@ -142,11 +142,11 @@ def test_what_is_summed_stays_as_it_is() -> None:
         same(x, before)
 
 
-def test_the_memory_of_the_summed_may_be_used() -> None:
-    x = spread(3, CHUNK, 1).to(torch.float64)
-    same(consume(x.clone())[:, 0], total(x, 1)[:, 0])
-    long = spread(3, CHUNK + 1, 2).to(torch.float64)
-    same(consume(long.clone()), total(long, 1))
+@pytest.mark.parametrize("length", [0, 1, 7, CHUNK, CHUNK + 1])
+def test_a_piece_is_summed_as_any_other_and_products_as_what_they_come_to(length: int) -> None:
+    x, other = (spread(3, length, 2).to(torch.float64) + place for place in (0, 1))
+    same(product_sums(x, other).clone(), total(x * other, 1, keepdim=True))
+    same(piece_sums(x).clone(), total(x, 1, keepdim=True))
 
 
 def test_it_works_in_inference_and_after() -> None:

@@ -12,11 +12,12 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from seedbed.portable.blocks import NARROW, WIDE, as_double, constant, elementwise, memory
+from seedbed.portable.blocks import NARROW, WIDE, as_double, elementwise, memory
 from seedbed.portable.elementary.error_function import narrow_normal, narrow_normal_and_density, wide_erf
 from seedbed.portable.elementary.exponential import exp_of_double, narrow_exp, narrow_expm1, wide_exp, wide_expm1
 from seedbed.portable.elementary.hyperbolic import narrow_sigmoid, share, wide_sigmoid, wide_tanh
 from seedbed.portable.elementary.logarithm import narrow_log1p, wide_log1p
+from seedbed.portable.scratch import constant
 from seedbed.portable.table import replaces
 
 

@@ -3,12 +3,13 @@
 An element's bits do not depend on which others are in its piece; so a piece may be of any size.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from seedbed.portable.scratch import scratch, wide
 
 NARROW = 1 << 17
 """Elements in a piece where a function works in place, in memory that is kept (`memory`)."""
@@ -72,54 +73,14 @@ def _flat(x: Tensor) -> Tensor:
     return x.as_strided((x.numel(),), (1,))
 
 
-class _Memory(threading.local):
-    """Each thread's memory by use, and the parts of it that pieces asked for, by use, length and type."""
-
-    def __init__(self) -> None:
-        self.whole: dict[str, Tensor] = {}
-        self.parts: dict[tuple[str, int, torch.dtype], Tensor] = {}
-
-
-_memory = _Memory()
-_MOST_PARTS = 4096
-
-
 def memory(use: str, piece: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Give uninitialised memory for as many elements as `piece` has, valid until the next call for the same `use`.
-
-    As `scratch`, but for pieces alone, and so quick that small ones need not wait for it. Elsewhere than on a CPU it is
-    new each time, which costs little there.
-    """
-    if piece.device.type != "cpu":
-        return torch.empty_like(piece, dtype=dtype)
-    key = (use, piece.shape[0], dtype)
-    part = _memory.parts.get(key)
-    return _new_part(key) if part is None else part
-
-
-def _new_part(key: tuple[str, int, torch.dtype]) -> Tensor:
-    use, length, dtype = key
-    needed = length * dtype.itemsize
-    whole = _memory.whole.get(use)
-    if whole is None or whole.numel() < needed:
-        with torch.inference_mode(False):  # noqa: FBT003 - what is made in inference could not be written to outside
-            whole = torch.empty(needed, dtype=torch.uint8)
-    part = whole[:needed].view(dtype)
-    if type(whole) is Tensor and length <= NARROW:  # and not what some other mode makes instead
-        if len(_memory.parts) >= _MOST_PARTS:
-            _memory.parts.clear()
-        _memory.whole[use], _memory.parts[key] = whole, part
-    return part
+    """Give uninitialised memory for as many elements as `piece` has, valid until the next call for the same `use`."""
+    return scratch(use, piece.shape, dtype, piece.device)
 
 
 def as_double(use: str, piece: Tensor) -> Tensor:
     """Give a copy of a piece as float64, in the memory of `use`."""
-    return memory(use, piece).copy_(piece)
-
-
-def constant(value: float, like: Tensor) -> Tensor:
-    """Put a number on the device of `like`, as a float64 of no dimensions: CUDA divides by these, not by numbers."""
-    return torch.full((), value, dtype=torch.float64, device=like.device)
+    return wide(use, piece)
 
 
 def is_sure(test: Callable[..., Any], *tensors: Tensor) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seedbed.portable.sums.tree import constant, total
+from seedbed.portable.scratch import constant
+from seedbed.portable.sums.tree import total
 from seedbed.portable.table import replaces
 
 _NONE, _MEAN = 0, 1

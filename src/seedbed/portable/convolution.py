@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seedbed.portable import depthwise
 from seedbed.portable.geometry import Geometry, columns_of, fold, grouped, of_convolution, of_transposed, pad
 from seedbed.portable.slices import (
     BLOCK,
@@ -75,6 +76,8 @@ def _exactly(
 
 def correlate(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     """Give ``[n, o, *out]`` from ``[n, c, *size]`` and ``[o, c / groups, *kernel]``."""
+    if depthwise.is_depthwise(weight, geometry):
+        return depthwise.correlate(x, weight, bias, geometry)
     run = partial(_correlate, bias=bias, geometry=geometry)
     return _exactly(run, partial(_per_sample_and_output, geometry), x.transpose(0, 1), weight)
 
@@ -115,6 +118,8 @@ def spread(y: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -
 
     It is the gradient of the input, and the transposed convolution.
     """
+    if depthwise.is_depthwise(weight, geometry) and bool(weight.isfinite().all()):
+        return depthwise.spread(y, weight, bias, geometry)
     run = partial(_spread, bias=bias, geometry=geometry)
     return _exactly(run, partial(_per_place_and_input, geometry), y.transpose(0, 1), weight)
 

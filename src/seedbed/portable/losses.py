@@ -13,7 +13,8 @@ from torch import Tensor
 from seedbed.portable.activations import log_sigmoid
 from seedbed.portable.blocks import WIDE, elementwise
 from seedbed.portable.elementary import log, log1p, sigmoid
-from seedbed.portable.sums.tree import constant, total
+from seedbed.portable.scratch import constant
+from seedbed.portable.sums.tree import total
 from seedbed.portable.table import replaces
 
 _NONE, _MEAN = 0, 1

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._dynamo import eval_frame
 from torch._subclasses import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
-from seedbed.portable.place import compiled, refused
+from seedbed.portable.place import refused
 from seedbed.portable.plan import Plan, plan
 from seedbed.portable.recurrent import Portable
 from seedbed.portable.settings import Settings, flushing_threads
@@ -128,6 +129,11 @@ class _Mode(Portable):
         self.plans: dict[Any, Plan] = {}
         self.operations = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Tell PyTorch not to hide `torch.compile` from the mode: to hide it takes longer than a small operation."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -136,9 +142,9 @@ class _Mode(Portable):
                 return func(*args, **(kwargs or {}))  # shapes alone
             return NotImplemented  # a subclass with a __torch_dispatch__ of its own: what it calls comes here again
         self.operations += 1
+        if eval_frame.get_eval_frame_callback():  # PyTorch runs it uncompiled below a mode, but that is no promise
+            raise _of_compiled(func)
         try:
-            if compiled():
-                raise NotPortableError(_COMPILED)
             if _have_no_bits(args):
                 return func(*args, **(kwargs or {}))
             run = self.plans.get(func)
@@ -147,6 +153,15 @@ class _Mode(Portable):
             return run(*args, **(kwargs or {}))
         except NotPortableError as error:
             raise refused(func, error) from None
+
+
+_SKIP = eval_frame._FrameExecStrategy(eval_frame._FrameAction.SKIP, eval_frame._FrameAction.DEFAULT)
+eval_frame.set_code_exec_strategy(_Mode.__torch_dispatch__.__code__, _SKIP)  # `torch.compile` is not to look into it
+
+
+@torch._disable_dynamo  # type: ignore[attr-defined]
+def _of_compiled(func: Any) -> NotPortableError:
+    return refused(func, NotPortableError(_COMPILED))
 
 
 def _have_no_bits(values: Sequence[Any]) -> bool:

@@ -37,22 +37,6 @@ def _place() -> str:
     return f"{where}, in the module {_path(modules[-1], modules[0])}" if modules else where
 
 
-def compiled() -> bool:
-    """Whether what is running was called through a function that `torch.compile` made.
-
-    PyTorch runs it uncompiled below a dispatch mode, but that is PyTorch's choice of today, and no promise.
-    """
-    if "torch._dynamo" not in sys.modules:
-        return False
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        if frame.f_code.co_name == _WRAPPER and frame.f_code.co_filename.endswith("eval_frame.py"):
-            return True
-        frame = frame.f_back
-    return False
-
-
-_WRAPPER = "compile_wrapper"  # of torch._dynamo.eval_frame, around each compiled function
 _CALL = nn.Module._call_impl.__code__
 
 

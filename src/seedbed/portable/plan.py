@@ -160,7 +160,7 @@ def _writing(func: Any, run: Plan) -> Plan:
 
 
 def _into_first(run: Plan, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    result = run(target, *args, **kwargs)
+    result: Tensor = run(target, *args, **kwargs)
     _check_cast(result, target)
     return target if result is target else target.copy_(result)
 

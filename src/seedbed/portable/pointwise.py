@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from seedbed.errors import NotPortableError
+from seedbed.portable.scratch import constant
 from seedbed.portable.table import Function, Kind, replaces
 
 _PIECE = 1 << 15
@@ -43,8 +44,9 @@ def also_in_place(
 
 def _run(kernel: Kernel, out: Tensor | None, x: Any, *others: Any) -> Tensor:
     """Run `kernel` on pieces of tensors that are alike, or of no dimensions; on others as they are."""
-    x = number(x, next(each for each in (x, *others) if isinstance(each, Tensor)))
-    tensors = [x, *(each for each in others if isinstance(each, Tensor))]
+    tensors = [each for each in (x, *others) if isinstance(each, Tensor)]
+    if not isinstance(x, Tensor):
+        x = number(x, tensors[0])
     if out is not None and any(each.shape != x.shape for each in tensors):
         _check_shape(out, tensors)
     if x.device.type != "cpu" or x.numel() <= _PIECE or not all(_alike(each, x) for each in tensors):
@@ -86,8 +88,9 @@ def number(value: Any, like: Tensor) -> Any:
     if isinstance(value, Tensor):
         moves = value.ndim == 0 and value.device.type == "cpu" and like.device.type != "cpu"
         return value.to(like.device) if moves else value
-    dtype = like.dtype if like.is_floating_point() else None
-    return torch.full((), value, dtype=dtype, device=like.device) if dtype else torch.tensor(value, device=like.device)
+    if like.is_floating_point():
+        return constant(value, like, like.dtype)
+    return torch.tensor(value, device=like.device)
 
 
 @also_in_place("add", integers=True)

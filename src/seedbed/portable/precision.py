@@ -29,6 +29,8 @@ def in_wide_types(func: Any, run: Callable[..., Any], *, integers: bool) -> Call
 
     def call(*args: Any, **kwargs: Any) -> Any:
         dtypes = {tensor.dtype for tensor in tensors((*args, *kwargs.values()))}
+        if len(dtypes) == 1 and not dtypes.isdisjoint(_WIDE):
+            return run(*args, **kwargs)
         floats = {dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex}
         if len(floats) == 1 and floats <= set(_WIDE):
             return run(*args, **kwargs)
@@ -74,19 +76,46 @@ def _converted(func: Any, run: Callable[..., Any], args: tuple[Any, ...], kwargs
     return _cast_back(result, results)
 
 
+_found: dict[tuple[Any, ...], list[torch.dtype]] = {}
+_MOST_FOUND = 4096
+
+
 def _result_dtypes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.dtype]:
     """Give the types of the results; none where PyTorch cannot say and nothing given is of floating point."""
+    key = (func, torch.get_default_dtype(), _kinds(args), tuple(kwargs), _kinds(tuple(kwargs.values())))
+    if key not in _found:
+        try:
+            found = _asked(func, args, kwargs)
+        except (NotImplementedError, RuntimeError) as error:
+            floats = [each.dtype for each in tensors((*args, *kwargs.values())) if each.is_floating_point()]
+            if not floats and not isinstance(error, NotImplementedError):
+                raise  # PyTorch's own refusal, as of the mean of integers
+            return floats[:1]  # no kernel for types alone: the rule that nearly all operations follow
+        if len(_found) >= _MOST_FOUND:
+            _found.clear()
+        _found[key] = found
+    return _found[key]
+
+
+def _kinds(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Give all that the types of results depend on: of a number its type, of a tensor also whether it is a number."""
+    return tuple(map(_kind, values))
+
+
+def _kind(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.dtype, value.ndim == 0
+    if isinstance(value, list | tuple):
+        return _kinds(value)
+    is_number = isinstance(value, int | float | complex) and not isinstance(value, bool)
+    return type(value) if is_number else value
+
+
+def _asked(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.dtype]:
     meta_args, meta_kwargs = tree_map_only(
         Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs)
     )
-    floats = [each.dtype for each in tensors((*args, *kwargs.values())) if each.is_floating_point()]
-    try:
-        result = func(*meta_args, **meta_kwargs)
-    except (NotImplementedError, RuntimeError) as error:
-        if not floats and not isinstance(error, NotImplementedError):
-            raise  # PyTorch's own refusal, as of the mean of integers
-        return floats[:1]  # no kernel for types alone: the rule that nearly all operations follow
-    return [tensor.dtype for tensor in tensors((result,))]
+    return [tensor.dtype for tensor in tensors((func(*meta_args, **meta_kwargs),))]
 
 
 def _cast_back(result: Any, dtypes: list[torch.dtype]) -> Any:

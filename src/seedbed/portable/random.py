@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from seedbed.portable.draws import digits, filled, inner, integers, standard_normal, unit
 from seedbed.portable.elementary import exp, log, log1p, tan
 from seedbed.portable.fixed_point import bits_for, exponent, power
-from seedbed.portable.sums.tree import constant
+from seedbed.portable.scratch import constant
 from seedbed.portable.table import replaces
 
 

@@ -23,8 +23,6 @@ BLOCK = 4096
 """The longest sum that is one exact product; beyond, blocks are added in order."""
 
 _EXPONENT = 0x7FF << 52
-_SMALL = 2**13
-"""Below so many elements, new memory costs less than to look for what was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +123,7 @@ def is_transposed(x: Tensor) -> bool:
 
 def room(use: str, shape: Sequence[int], device: torch.device) -> Tensor:
     """Give float64 memory to work in, contiguous, valid until the next call for the same `use` in this thread."""
-    if math.prod(shape) < _SMALL:
-        return torch.empty(shape, dtype=torch.float64, device=device)
-    return scratch(use, shape, torch.float64, device)
+    return scratch(use, tuple(shape), torch.float64, device)
 
 
 def multiply(left: Operand, right: Operand) -> Tensor:

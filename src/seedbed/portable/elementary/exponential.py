@@ -18,6 +18,7 @@ from seedbed.portable.elementary.tables import (
     single,
 )
 from seedbed.portable.fixed_point import power
+from seedbed.portable.scratch import constant
 from seedbed.portable.table import replaces
 
 LN2 = logarithm(2)
@@ -45,26 +46,30 @@ def expm1(x: Tensor) -> Tensor:
     return elementwise(narrow_expm1, x) if x.dtype == torch.float32 else elementwise(wide_expm1, x, size=WIDE)
 
 
-# float32: x = point + r. Points are 1/64 apart, and a table has their values; r is exact in float32, and so small that
-# float32 holds exp(r) - 1 to 31 bits after the point.
+# float32: x = point + r. Points are 1/256 apart, and a table has their values; r is exact in float32, and so small that
+# float32 holds exp(r) - 1 to 32 bits after the point.
 
-STEP = 64
+STEP = 256
 _GRID = 1.5 * 2.0**23 / STEP
-_GRID_BITS = 0x48400000
-"""Added to a float32, it rounds it to a multiple of 1/64, and counts it in the last bits: these are the bits of 0."""
+"""Added to a float32, it rounds it to a multiple of 1/256, and counts it in the last 16 bits and more."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """From which to which power there are results other than 0 and infinity, and ``base**r - 1`` in powers of r."""
+    """From which to which power there are results other than 0 and infinity, and ``base**r - 1`` in powers of r.
+
+    `size` is that of the table, a power of two: the value at point n is at place n modulo `size`.
+    """
 
     first: int
     last: int
-    coefficients: tuple[float, float, float]
+    size: int
+    coefficients: tuple[float, float]
 
 
-_E = _Base(-104, 90, (1.0, 0.5, single(1 / 6)))
-_TWO = _Base(-150, 128, (single(LN2), single(LN2**2 / 2), single(LN2**3 / 6)))
+_E = _Base(-104, 90, 1 << 16, (1 + 2.0**-21, 0.5))
+_TWO = _Base(-150, 128, 1 << 17, (single(LN2 + LN2**3 / (3 << 20)), single(LN2**2 / 2)))
+"""The first coefficient takes half of what the third power, left out, has at most."""
 
 
 @on_device
@@ -78,28 +83,30 @@ def _powers_of_two() -> list[list[float]]:
 
 
 def _values(base: _Base, number: Decimal) -> list[float]:
-    """Give the powers at the points: a whole one times one between 0 and 1."""
-    parts = [EXACTLY.power(number, Decimal(part) / STEP) for part in range(STEP)]
-    wholes = [EXACTLY.power(number, whole) for whole in range(base.first, base.last + 1)]
-    values = [float(EXACTLY.multiply(whole, part)) for whole in wholes for part in parts]
-    return [0.0, *values[1 : (base.last - base.first) * STEP + 1]]  # the first rounds to 0 in float32
+    """Give the powers at the points: a whole one times one between 0 and 1, rounded three times in all."""
+    parts = [float(EXACTLY.power(number, Decimal(part) / STEP)) for part in range(STEP)]
+    wholes = [float(EXACTLY.power(number, whole)) for whole in range(base.first, base.last + 1)]
+    values = [whole * part for whole in wholes for part in parts][: (base.last - base.first) * STEP + 1]
+    values[0] = 0.0  # it rounds to 0 in float32
+    values += [0.0] * (base.size - len(values))
+    return values[-base.first * STEP :] + values[: -base.first * STEP]
 
 
-def nearest(x: Tensor, first: int, last: int) -> Pair:
-    """Give the index of the point next to each element of a float32 piece, from `first` on, and r; in `memory`.
+def nearest(x: Tensor, first: int, last: int, size: int) -> Pair:
+    """Give the number of the point next to each element of a float32 piece, modulo `size`, and r; in `memory`.
 
-    What is below `first` or above `last` counts as these; the index of NaN is within bounds.
+    What is below `first` or above `last` counts as these. For NaN, r is.
     """
     r, point, p = (memory(f"exp.{use}", x, torch.float32) for use in ("r", "point", "p"))
     torch.clamp(x, float(first), float(last), out=r)
-    torch.add(r, _GRID, out=point)
-    r.sub_(torch.sub(point, _GRID, out=p))
-    index = point.view(torch.int32).sub_(_GRID_BITS + first * STEP)
-    return index.clamp_(0, (last - first) * STEP), r
+    grid = constant(_GRID, x, torch.float32)
+    torch.add(r, grid, out=point)
+    r.sub_(torch.sub(point, grid, out=p))
+    return point.view(torch.int32).bitwise_and_(size - 1), r
 
 
 def narrow_exp(x: Tensor) -> Tensor:
-    """Give e to the power of each of a float32 piece, as float64 in `memory`; relative error below 2**-30."""
+    """Give e to the power of each of a float32 piece, as float64 in `memory`; relative error below 2**-31."""
     return _narrow(x, _E, _powers_of_e(x.device)[0])
 
 
@@ -108,22 +115,26 @@ def _narrow_exp2(x: Tensor) -> Tensor:
 
 
 def _narrow(x: Tensor, base: _Base, table: Tensor) -> Tensor:
-    index, r = nearest(x, base.first, base.last)
-    first, second, third = base.coefficients
-    p = torch.mul(r, third, out=memory("exp.p", x, torch.float32))
-    p.add_(second).mul_(r).add_(first).mul_(r)
-    near = torch.index_select(table, 0, index, out=memory("exp.near", x))
+    index, r = nearest(x, base.first, base.last, base.size)
+    first, second = (constant(coefficient, x, torch.float32) for coefficient in base.coefficients)
+    p = torch.mul(r, second, out=memory("exp.p", x, torch.float32)).add_(first).mul_(r)
+    near = _select(table, index, memory("exp.near", x))
     return memory("exp.result", x).copy_(p).add_(1.0).mul_(near)
 
 
+def _select(table: Tensor, index: Tensor, out: Tensor) -> Tensor:
+    torch.index_select(table, 0, index.view(-1), out=out.view(-1))
+    return out
+
+
 def narrow_expm1(x: Tensor) -> Tensor:
-    """Give ``exp(x) - 1`` of a float32 piece, as float64 in `memory`; relative error below 2**-32."""
-    index, small = nearest(x, _E.first, _E.last)
+    """Give ``exp(x) - 1`` of a float32 piece, as float64 in `memory`; relative error below 2**-38."""
+    index, small = nearest(x, _E.first, _E.last, _E.size)
     r, result = as_double("exp.wide", small), memory("exp.result", x)
     torch.mul(r, 1 / 24, out=result)
     for coefficient in (1 / 6, 1 / 2, 1.0):
         result.add_(coefficient).mul_(r)
-    near = torch.index_select(_powers_of_e(x.device)[0], 0, index, out=r)
+    near = _select(_powers_of_e(x.device)[0], index, r)
     return result.mul_(near).sub_(near.neg_().add_(1.0))  # 1 - 1 is 0.0, and -0.0 less this stays -0.0
 
 
@@ -132,18 +143,12 @@ def exp_of_double(x: Tensor) -> Tensor:
     r, point, result = (memory(f"exp.{use}", x) for use in ("wide", "double", "result"))
     torch.clamp(x, float(_E.first), float(_E.last), out=r)
     torch.add(r, _ROUND / STEP, out=point)
-    index = torch.sub(point.view(torch.int64), _ROUND_BITS - (6 << 52) + _E.first * STEP, out=_index(x))
+    index = torch.bitwise_and(point.view(torch.int64), _E.size - 1, out=memory("exp.index", x, torch.int64))
     r.sub_(point.sub_(_ROUND / STEP))
-    torch.mul(r, 1 / 24, out=result)
-    for coefficient in (1 / 6, 1 / 2, 1.0):
+    torch.mul(r, 1 / 6, out=result)
+    for coefficient in (1 / 2, 1.0):
         result.add_(coefficient).mul_(r)
-    table = _powers_of_e(x.device)[0]
-    torch.index_select(table, 0, index.clamp_(0, table.shape[0] - 1), out=point)
-    return result.add_(1.0).mul_(point)
-
-
-def _index(x: Tensor) -> Tensor:
-    return memory("exp.index", x, torch.int64)
+    return result.add_(1.0).mul_(_select(_powers_of_e(x.device)[0], index, point))
 
 
 # float64: x = n ln(2) / 128 + r; a table has 2**(n / 128) for 128 n, as pairs.

@@ -88,14 +88,18 @@ def wide_sigmoid(x: Tensor) -> Tensor:
 
 _ENDS = 10
 """Beyond, the hyperbolic tangent rounds to 1 in float32."""
+_SIZE = 1 << 13
+"""Of the table, whose point n is at place n modulo this."""
 
 
 @on_device
 def _tangents() -> list[list[float]]:
     """Give ``1 - 2 / (1 + e**(2 c))`` at the points; -0.0 at 0, which added to anything changes nothing."""
-    squares = [power_of_e(point / STEP * 2) for point in range(_ENDS * STEP + 1)]
-    positive = [float(EXACTLY.divide(square - 1, square + 1)) for square in squares]
-    return [[*(-value for value in reversed(positive[1:])), -0.0, *positive[1:]]]
+    parts = [power_of_e(part / STEP * 2) for part in range(STEP)]
+    squares = [EXACTLY.multiply(power_of_e(whole * 2), part) for whole in range(_ENDS + 1) for part in parts]
+    positive = [float(EXACTLY.divide(square - 1, square + 1)) for square in squares[1 : _ENDS * STEP + 1]]
+    between = [0.0] * (_SIZE - 2 * len(positive) - 1)
+    return [[-0.0, *positive, *between, *(-value for value in reversed(positive))]]
 
 
 def narrow_tanh(x: Tensor) -> Tensor:
@@ -103,7 +107,7 @@ def narrow_tanh(x: Tensor) -> Tensor:
 
     ``(t + u) / (1 + t u)`` with t at the nearest point, and u of what is left.
     """
-    index, small = nearest(x, -_ENDS, _ENDS)
+    index, small = nearest(x, -_ENDS, _ENDS, _SIZE)
     r, result, u = as_double("tanh.r", small), *(memory(f"tanh.{use}", x) for use in ("result", "u"))
     torch.mul(r, r, out=u).mul_(-1 / 3).add_(1.0).mul_(r)
     t = torch.index_select(_tangents(x.device)[0], 0, index, out=r)

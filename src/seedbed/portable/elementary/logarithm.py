@@ -100,7 +100,12 @@ def narrow_log(x: Tensor, terms: int = 4) -> Tensor:
 
 
 def _narrow_log(x: Tensor) -> Tensor:
-    result = narrow_log(as_double("log.value", x))
+    return log_of_double(as_double("log.value", x))
+
+
+def log_of_double(x: Tensor) -> Tensor:
+    """Do what `narrow_log` does for a float64 piece of any numbers but subnormal ones."""
+    result = narrow_log(x)
     return result if is_sure(_is_ordinary, x) else _special(x, result)
 
 
@@ -111,7 +116,6 @@ def _is_ordinary(x: Tensor) -> Tensor:
 
 def _special(x: Tensor, result: Tensor) -> Tensor:
     """Put in the logarithms of 0, infinity, NaN and negative numbers."""
-    x = x.to(torch.float64)
     special = torch.where(x == 0, -torch.inf, torch.where(x < 0, torch.nan, x))
     return torch.where((x > 0) & (x < torch.inf), result, special)
 

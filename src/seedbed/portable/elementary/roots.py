@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-from seedbed.portable.blocks import WIDE, as_double, constant, elementwise, is_sure, memory
+from seedbed.portable.blocks import WIDE, as_double, elementwise, is_sure, memory
 from seedbed.portable.elementary.pairs import Pair, add, ordered_sum, two_product
 from seedbed.portable.fixed_point import power
+from seedbed.portable.scratch import constant
 from seedbed.portable.table import replaces
 
 

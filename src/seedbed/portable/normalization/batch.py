@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.normalization.parts import channels, inverse_root, scaled
-from seedbed.portable.scratch import wide
-from seedbed.portable.sums.tree import constant, middle, pieces, total
+from seedbed.portable.scratch import constant, wide
+from seedbed.portable.sums.tree import middle, pieces, total
 from seedbed.portable.table import replaces
 
 Three = tuple[Tensor | None, Tensor | None, Tensor | None]

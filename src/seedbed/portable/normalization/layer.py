@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.normalization.parts import Sums, centered, inverse_root, product, row_products, row_total, scaled
-from seedbed.portable.scratch import wide
-from seedbed.portable.sums.tree import constant, pieces
+from seedbed.portable.scratch import constant, wide
+from seedbed.portable.sums.tree import pieces
 from seedbed.portable.table import replaces
 
 Three = tuple[Tensor | None, Tensor | None, Tensor | None]

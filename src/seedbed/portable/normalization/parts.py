@@ -4,18 +4,18 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.elementary import sqrt
-from seedbed.portable.scratch import scratch
-from seedbed.portable.sums.tree import BLOCK, constant, consume, middle, partial_sums
+from seedbed.portable.scratch import constant, scratch
+from seedbed.portable.sums.tree import BLOCK, middle, partial_sums, piece_sums, product_sums
 
 
 def row_total(x: Tensor) -> Tensor:
-    """Add up each row of ``(a, n)``; ``(a, 1)``."""
-    return middle(x.unsqueeze(2))
+    """Add up each row of a piece ``(a, n)``; ``(a, 1)``, valid until the next sum."""
+    return piece_sums(x.unsqueeze(2)).view(-1, 1)
 
 
 def row_products(x: Tensor, other: Tensor) -> Tensor:
-    """Add up the products in each row of ``(a, n)``; ``(a, 1)``."""
-    return consume(product(x, other).unsqueeze(2))
+    """Add up the products in each row of a piece ``(a, n)``; ``(a, 1)``, valid until the next sum."""
+    return product_sums(x.unsqueeze(2), other.unsqueeze(2)).view(-1, 1)
 
 
 def product(x: Tensor, other: Tensor) -> Tensor:
@@ -34,12 +34,13 @@ def centered(x: Tensor) -> tuple[Tensor, Tensor]:
 def inverse_root(variance: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     """``1 / sqrt(variance + eps)`` in float64, to 48 bits for float32: of which one step of Newton's makes them.
 
-    The square of the root that float32 rounds is exact; it is nothing to be corrected where it is 0 or infinite.
+    The root of a float32 in float64, rounded, is right (see `elementary.roots`), and its square is exact; it is nothing
+    to be corrected where it is 0 or infinite.
     """
     value = variance + eps
     if dtype == torch.float64:
         return constant(1.0, value) / sqrt(value)
-    root = sqrt(value.to(torch.float32)).to(torch.float64)
+    root = value.to(torch.float32).to(torch.float64).sqrt_().to(torch.float32).to(torch.float64)
     error = (value - root * root).div_(root + root).nan_to_num_(0.0, 0.0, 0.0)
     return constant(1.0, value) / root.add_(error)
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seedbed.portable.scratch import constant
 from seedbed.portable.sums.reductions import mean, sum_
-from seedbed.portable.sums.tree import constant
 from seedbed.portable.table import OPERATIONS, replaces
 
 

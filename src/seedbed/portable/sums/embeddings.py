@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 
 from seedbed.errors import NotPortableError
+from seedbed.portable.scratch import constant
 from seedbed.portable.sums.accumulate import sum_rows
 from seedbed.portable.sums.norms import vector_norm
-from seedbed.portable.sums.tree import constant, total
+from seedbed.portable.sums.tree import total
 from seedbed.portable.table import replaces
 
 SUM, MEAN, MAX = 0, 1, 2

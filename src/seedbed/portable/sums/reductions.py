@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.elementary import sqrt
-from seedbed.portable.sums.tree import constant, count, dimensions, total, without
+from seedbed.portable.scratch import constant
+from seedbed.portable.sums.tree import count, dimensions, total, without
 from seedbed.portable.table import replaces
 
 Dims = Sequence[int] | int | None

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from seedbed.portable.elementary import exp, log
 from seedbed.portable.elementary.exponential import narrow_exp
-from seedbed.portable.scratch import scratch, wide
-from seedbed.portable.sums.tree import constant, dimensions, middle, pieces, three_parts, total, without
+from seedbed.portable.elementary.logarithm import log_of_double
+from seedbed.portable.scratch import constant, scratch, wide
+from seedbed.portable.sums.tree import dimensions, piece_sums, pieces, three_parts, total, without
 from seedbed.portable.table import replaces
 
 
@@ -37,8 +38,9 @@ def log_softmax(x: Tensor, dim: int, half_to_float: bool = False) -> Tensor:
     largest = parts.amax(1, keepdim=True)
     sums = torch.empty(largest.shape, dtype=torch.float64, device=x.device)
     for rows, columns in pieces(x, before, after, size):
-        sums[rows, :, columns] = _sum(_powers(parts[rows, :, columns], largest[rows, :, columns]))
-    logarithms, largest = log(sums), largest.to(torch.float64)
+        sums[rows, :, columns] = piece_sums(_powers(parts[rows, :, columns], largest[rows, :, columns]))
+    logarithms = log_of_double(sums.view(-1)).view(sums.shape) if x.dtype == torch.float32 else log(sums)
+    largest = largest.to(torch.float64)
     for rows, columns in pieces(x, before, after, size):
         shifted = wide("softmax", parts[rows, :, columns]).sub_(largest[rows, :, columns])
         result[rows, :, columns] = shifted.sub_(logarithms[rows, :, columns])
@@ -95,30 +97,26 @@ def _along(function: Callable[..., None], dim: int, *tensors: Tensor) -> Tensor:
     return result.view(x.shape)
 
 
-def _sum(x: Tensor) -> Tensor:
-    return middle(x).unsqueeze(1)
-
-
 def _powers(x: Tensor, less: Tensor | None = None) -> Tensor:
     """Give the exponentials of ``x - less`` in float64, float32's unrounded; the next call may overwrite them."""
-    if less is not None:
-        x = torch.sub(x, less, out=scratch("softmax", x.shape, x.dtype, x.device))
-    return narrow_exp(x.reshape(-1)).view(x.shape) if x.dtype == torch.float32 else exp(x)
+    if less is not None:  # into where `narrow_exp` begins, so that its first step is in place
+        x = torch.sub(x, less, out=scratch("exp.r", x.shape, x.dtype, x.device))
+    return narrow_exp(x) if x.dtype == torch.float32 else exp(x)
 
 
 def _softmax(x: Tensor, result: Tensor) -> None:
     powers = _powers(x, x.amax(1, keepdim=True))
     if x.dtype == torch.float32:
-        result.copy_(powers.mul_(constant(1.0, x) / _sum(powers)))
+        result.copy_(powers.mul_(constant(1.0, x) / piece_sums(powers)))
     else:
-        torch.div(powers, _sum(powers), out=result)
+        torch.div(powers, piece_sums(powers), out=result)
 
 
 def _softmax_backward(grad: Tensor, output: Tensor, result: Tensor) -> None:
     products = torch.mul(grad, output, out=scratch("softmax", grad.shape, grad.dtype, grad.device))
-    torch.sub(grad, _sum(products).to(grad.dtype), out=result).mul_(output)
+    torch.sub(grad, piece_sums(products).to(grad.dtype), out=result).mul_(output)
 
 
 def _log_softmax_backward(grad: Tensor, output: Tensor, result: Tensor) -> None:
-    powers = _powers(output).mul_(_sum(grad))
+    powers = _powers(output).mul_(piece_sums(grad))
     result.copy_(wide("softmax", grad).sub_(powers))

@@ -13,16 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seedbed.portable.scratch import scratch, wide
+from seedbed.portable.scratch import Halving, Part, part
 
 CHUNK = 4096
 """Elements of one tree; more are cut into pieces of so many, whose sums are added in a tree again."""
 
-BLOCK = 1 << 18
-"""Elements that are worked on at a time on a CPU: about as many float64 as its cache holds."""
+BLOCK = 1 << 16
+"""Elements that are worked on at a time on a CPU: so few that its cache holds them several times over, as float64."""
 
 _FEW = 16
-"""Below so many numbers side by side, a row costs more than its elements: they are turned to columns."""
+"""Below so many numbers side by side, a row costs more than its elements."""
+_MANY = 128
+"""So many such rows are turned to columns."""
 
 Piece = tuple[slice, slice]
 Change = Callable[[Tensor], Any]
@@ -95,11 +97,6 @@ def count(x: Tensor, dims: Sequence[int]) -> int:
     return math.prod(x.shape[dim] for dim in dims)
 
 
-def constant(value: float, like: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Put a number on the device of `like`, as a tensor of no dimensions: CUDA divides by these, and not by numbers."""
-    return torch.full((), value, dtype=dtype, device=like.device)
-
-
 def three_parts(x: Tensor, first: int, last: int | None = None) -> Tensor:
     """Look at `x` as what is before dimension `first`, the dimensions from there to `last`, and what is after."""
     last = first if last is None else last
@@ -127,7 +124,8 @@ def middle(x: Tensor, change: Change | None = None) -> Tensor:
         return torch.zeros(before, after, dtype=torch.float64, device=x.device)
     while x.shape[1] > CHUNK:
         x, change = partial_sums(x, CHUNK, change), None
-    return _few_after(x, change) if after < _FEW else _many_after(x, change)
+    short = after < _FEW and before * after > _MANY and size * after * _MANY < BLOCK
+    return _short_rows(x, change) if short else _long_rows(x, change)
 
 
 def partial_sums(x: Tensor, chunk: int, change: Change | None = None) -> Tensor:
@@ -141,47 +139,59 @@ def partial_sums(x: Tensor, chunk: int, change: Change | None = None) -> Tensor:
     return torch.cat(sums, 1) if len(sums) > 1 else sums[0]
 
 
-def consume(x: Tensor) -> Tensor:
-    """Add up float64 ``(a, n, c)`` over ``n``, as `middle` does, in the memory of `x`; gives ``(a, c)``."""
-    return _halve(x, 1, 1)[:, 0] if 0 < x.shape[1] <= CHUNK else middle(x)
+def piece_sums(x: Tensor) -> Tensor:
+    """Add up a piece ``(a, n, c)`` over ``n``, as `middle` does; ``(a, 1, c)``, valid until the next sum."""
+    return _summed(x, None, 1) if 0 < x.shape[1] <= CHUNK else middle(x).unsqueeze(1)
 
 
-def _many_after(x: Tensor, change: Change | None) -> Tensor:
+def product_sums(x: Tensor, other: Tensor) -> Tensor:
+    """Add up the products of a float64 piece ``(a, n, c)`` and another; ``(a, 1, c)``, valid until the next sum."""
+    if not 0 < x.shape[1] <= CHUNK:
+        return middle(x * other).unsqueeze(1)
+    products = part("sums", x.shape, torch.float64, x.device)
+    torch.mul(x, other, out=products.tensor)
+    return _halve(products, 1)
+
+
+def _long_rows(x: Tensor, change: Change | None) -> Tensor:
     before, size, after = x.shape
     sums = torch.empty(before, after, dtype=torch.float64, device=x.device)
     for rows, columns in pieces(x, before, after, size):
-        sums[rows, columns] = _halve(_widened(x[rows, :, columns], change), 1, 1)[:, 0]
+        sums[rows, columns] = _summed(x[rows, :, columns], change, 1)[:, 0]
     return sums
 
 
-def _few_after(x: Tensor, change: Change | None) -> Tensor:
+def _short_rows(x: Tensor, change: Change | None) -> Tensor:
     """Halve piece by piece until few are left, then those of all pieces at once, with the rows side by side."""
     before, size, after = x.shape
     left = halved(size, _FEW)
-    sums = torch.empty(left, before, after, dtype=torch.float64, device=x.device)
+    sums = part("sums left", (1, left, before, after), torch.float64, x.device)
     for rows, _ in pieces(x, before, 1, size * after):
-        part = x[rows] if left == size and change is None else _halve(_widened(x[rows], change), 1, left)
-        sums[:, rows] = part.transpose(0, 1)
-    return _halve(sums, 0, 1)[0]
+        sums.tensor[0, :, rows] = _summed(x[rows], change, left).transpose(0, 1)
+    return _halve(sums, 1)[0, 0].clone()
 
 
-def _widened(x: Tensor, change: Change | None) -> Tensor:
-    """Give ``(a, n, c)`` as float64 in memory that may be written to; float64 is halved on the way."""
-    if change is None and x.dtype == torch.float64 and x.shape[1] > 1:
-        return _first_half(x)
-    widened = wide("sums", x)
+def _summed(x: Tensor, change: Change | None, until: int) -> Tensor:
+    """Halve ``(a, n, c)`` until `until` are left, in memory that the next call overwrites."""
+    if change is None and x.dtype == torch.float64 and x.shape[1] > until:
+        return _halve(_first_half(x), until)
+    widened = part("sums", x.shape, torch.float64, x.device)
+    widened.tensor.copy_(x)
     if change is not None:
-        change(widened)
-    return widened
+        change(widened.tensor)
+    return _halve(widened, until)
 
 
-def _first_half(x: Tensor) -> Tensor:
+def _first_half(x: Tensor) -> Part:
     size = x.shape[1]
     half = (size + 1) // 2
-    result = scratch("sums", (x.shape[0], half, x.shape[2]), x.dtype, x.device)
-    torch.add(x[:, : size - half], x[:, half:], out=result[:, : size - half])
+    result = part("sums", (x.shape[0], half, x.shape[2]), x.dtype, x.device)
+    first, second = torch.split_with_sizes(x, (half, size - half), 1)
     if size % 2:
-        result[:, size - half :] = x[:, size - half : half]
+        torch.add(first[:, :-1], second, out=result.tensor[:, :-1])
+        result.tensor[:, -1:] = first[:, -1:]
+    else:
+        torch.add(first, second, out=result.tensor)
     return result
 
 
@@ -192,12 +202,23 @@ def halved(size: int, until: int) -> int:
     return size
 
 
-def _halve(x: Tensor, dim: int, until: int) -> Tensor:
-    """Add the second half of `dim` to the first, in place, until `until` are left; an odd one stays."""
-    size = x.shape[dim]
+def _halve(x: Part, until: int) -> Tensor:
+    """Add the second half of dimension 1 to the first, in place, until `until` are left; an odd one stays."""
+    found = x.halvings.get(until)
+    if found is None:
+        with torch.inference_mode(False):  # noqa: FBT003 - as the tensor was made
+            found = x.halvings[until] = _halving(x.tensor, until)
+    steps, rest = found
+    for first, second in steps:
+        first.add_(second)
+    return rest
+
+
+def _halving(x: Tensor, until: int) -> Halving:
+    steps, size = [], x.shape[1]
     while size > until:
         half = (size + 1) // 2
-        x, second = torch.split_with_sizes(x, (half, size - half), dim)
-        (x.narrow(dim, 0, half - 1) if size % 2 else x).add_(second)
+        x, second = torch.split_with_sizes(x, (half, size - half), 1)
+        steps.append((x.narrow(1, 0, half - 1) if size % 2 else x, second))
         size = half
-    return x
+    return steps, x
