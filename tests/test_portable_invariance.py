@@ -9,6 +9,7 @@ from torch import Tensor
 from seedbed.portable.sums import accumulate, tree
 from tests import (
     test_portable_accumulate,
+    test_portable_complex,
     test_portable_normalization,
     test_portable_pooling,
     test_portable_resampling,
@@ -21,6 +22,7 @@ from tests.portable_native import split_by_settings
 
 MODULES: tuple[ModuleType, ...] = (
     test_portable_accumulate,
+    test_portable_complex,
     test_portable_normalization,
     test_portable_pooling,
     test_portable_resampling,

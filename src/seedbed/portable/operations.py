@@ -2,6 +2,7 @@
 
 from seedbed.portable import activations as activations
 from seedbed.portable import class_losses as class_losses
+from seedbed.portable import complex_numbers as complex_numbers
 from seedbed.portable import convolution as convolution
 from seedbed.portable import ctc as ctc
 from seedbed.portable import decomposed as decomposed
