@@ -16,6 +16,7 @@ from tests import (
     test_portable_sampling,
     test_portable_scans,
     test_portable_softmax,
+    test_portable_solving,
     test_portable_sums,
 )
 from tests.portable_native import split_by_settings
@@ -29,6 +30,7 @@ MODULES: tuple[ModuleType, ...] = (
     test_portable_sampling,
     test_portable_scans,
     test_portable_softmax,
+    test_portable_solving,
     test_portable_sums,
 )
 

@@ -9,6 +9,8 @@ from seedbed.portable import decomposed as decomposed
 from seedbed.portable import exact as exact
 from seedbed.portable import linalg as linalg
 from seedbed.portable import losses as losses
+from seedbed.portable import lu as lu
+from seedbed.portable import matrix_exponential as matrix_exponential
 from seedbed.portable import padding as padding
 from seedbed.portable import pointwise as pointwise
 from seedbed.portable import pooling as pooling
@@ -16,6 +18,7 @@ from seedbed.portable import products as products
 from seedbed.portable import random as random
 from seedbed.portable import resampling as resampling
 from seedbed.portable import sampling as sampling
+from seedbed.portable import triangular as triangular
 from seedbed.portable.elementary import error_function as error_function
 from seedbed.portable.elementary import exponential as exponential
 from seedbed.portable.elementary import hyperbolic as hyperbolic
