@@ -10,6 +10,8 @@ from seedbed.portable.sums import accumulate, tree
 from tests import (
     test_portable_accumulate,
     test_portable_complex,
+    test_portable_fourier,
+    test_portable_gamma,
     test_portable_normalization,
     test_portable_pooling,
     test_portable_resampling,
@@ -24,6 +26,8 @@ from tests.portable_native import split_by_settings
 MODULES: tuple[ModuleType, ...] = (
     test_portable_accumulate,
     test_portable_complex,
+    test_portable_fourier,
+    test_portable_gamma,
     test_portable_normalization,
     test_portable_pooling,
     test_portable_resampling,

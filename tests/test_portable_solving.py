@@ -79,11 +79,11 @@ def test_orthogonal_weights_train() -> None:
 def test_what_has_no_solution_raises_as_pytorch_does() -> None:
     one, singular = torch.eye(3), torch.ones(3, 3)
     with PortableMode():
-        with pytest.raises(torch._C._LinAlgError, match="not positive-definite"):
+        with pytest.raises(RuntimeError, match="not positive-definite"):
             torch.linalg.cholesky(one - 2 * singular)
-        with pytest.raises(torch._C._LinAlgError, match="singular"):
+        with pytest.raises(RuntimeError, match="singular"):
             torch.linalg.inv(singular)
-        with pytest.raises(torch._C._LinAlgError, match="singular"):
+        with pytest.raises(RuntimeError, match="singular"):
             torch.linalg.solve(singular, one)
         assert torch.linalg.cholesky_ex(torch.stack([one, -one])).info.tolist() == [0, 1]
         assert torch.linalg.det(singular) == 0

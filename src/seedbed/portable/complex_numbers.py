@@ -160,7 +160,7 @@ def abs_(x: Tensor) -> Tensor:
 @replaces("angle")
 def angle(x: Tensor) -> Tensor:
     """0 for a positive number, pi for a negative one."""
-    return torch.where(x.isnan(), x, torch.where(x < 0, torch.pi, 0.0))
+    return torch.where(x.isnan(), x, torch.where(x < 0, torch.full_like(x, torch.pi), 0.0))
 
 
 @of_complex("angle")

@@ -23,8 +23,8 @@ VIEWS = """
 """The same memory, looked at in another way; those with ``_copy`` in their names are entered beside them."""
 
 COPIES = """
-    _chunk_cat _pack_padded_sequence _pack_padded_sequence_backward _pin_memory _resize_output _to_copy _unsafe_view
-    as_strided_scatter block_diag cat channel_shuffle clone conj_physical constant_pad_nd copy diag_embed
+    _chunk_cat _conj_physical _pack_padded_sequence _pack_padded_sequence_backward _pin_memory _resize_output _to_copy
+    _unsafe_view as_strided_scatter block_diag cat channel_shuffle clone conj_physical constant_pad_nd copy diag_embed
     diagonal_backward diagonal_scatter flip im2col lift lu_unpack native_channel_shuffle pixel_shuffle pixel_unshuffle
     reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d replication_pad2d replication_pad3d
     resize resize_as roll rot90 select_backward select_scatter set slice_backward slice_scatter stack tril triu

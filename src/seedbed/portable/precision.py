@@ -35,6 +35,8 @@ def in_wide_types(
         floats = {dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex}
         if len(floats) == 1 and floats <= set(_WIDE):
             return run(*args, **kwargs)
+        if not dtypes and any(map(_stands_for_tensor, func._schema.arguments, args)):
+            return call(*map(_as_tensor, func._schema.arguments, args), **kwargs)
         if of_complex is not None and floats & set(_COMPLEX):
             return of_complex(*args, **kwargs)
         if integers and not floats and not _asks_for_float((*args, *kwargs.values())):
@@ -45,6 +47,15 @@ def in_wide_types(
         return _converted(func, run, args, kwargs) if dtypes else run(*args, **kwargs)
 
     return call
+
+
+def _stands_for_tensor(argument: Any, value: Any) -> bool:
+    """Whether a number was given where aten takes a tensor, as ``torch.div(7, 2)`` does."""
+    return isinstance(argument.type, torch.TensorType) and isinstance(value, int | float | complex)
+
+
+def _as_tensor(argument: Any, value: Any) -> Any:
+    return torch.tensor(value) if _stands_for_tensor(argument, value) else value
 
 
 def by_type(func: Any, of_complex: Callable[..., Any]) -> Callable[..., Any]:
