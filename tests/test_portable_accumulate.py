@@ -161,10 +161,27 @@ def test_the_last_of_several_is_written() -> None:
         assert found.tolist() == [999.0, 0.0]
 
 
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_are_pytorchs(dtype: torch.dtype, include_self: bool) -> None:
+    x, source = numbers(3, 4, dtype=dtype), numbers(5, 4, dtype=dtype, seed=1)
+    before, index = x.clone(), torch.tensor([[0, 0, 2, 0]] * 3 + [[1, 0, 2, 2]] * 2)
+    agree("scatter_reduce", x, 0, index, source, "prod", include_self=include_self)
+    agree("index_reduce", x, 0, index[:, 0], source, "prod", include_self=include_self)
+    assert torch.equal(x, before)
+
+
+def test_a_histogram_is_pytorchs() -> None:
+    x = torch.tensor([0.0, 1.0, 2.0, 2.0, 5.0, -1.0, 0.1, torch.nan])
+    agree("histc", x, 4, 0.0, 2.0)
+    agree("histc", x[:-1], 3)
+    agree("histc", torch.ones(3), 5)
+    with pytest.raises(RuntimeError, match="not finite"):
+        portable("histc", x, 3)
+
+
 def test_what_has_no_order_is_refused() -> None:
     x, index = numbers(3), torch.tensor([0, 0])
-    with pytest.raises(NotPortableError, match="multiplies"):
-        portable("scatter_reduce", x, 0, index, x[:2], "prod")
     with pytest.raises(NotPortableError, match="multiplies"):
         portable("scatter", x, 0, index, x[:2], reduce="multiply")
     with pytest.raises(NotPortableError, match="sparse=False"):

@@ -222,3 +222,23 @@ def test_bounds_are_not_rounded_to_narrow_types() -> None:
         assert torch.nn.functional.hardshrink(x, 0.3).tolist() == x.tolist()
         assert torch.ops.aten.threshold_backward(x, x, 0.3).tolist() == x.tolist()
         assert torch.ops.aten.hardtanh_backward(x, x, -1.0, 0.3).tolist() == [0.0]
+
+
+def test_packed_sequences_are_pytorchs() -> None:
+    x, lengths = torch.arange(24.0).reshape(2, 4, 3), torch.tensor([3, 4])
+    with PortableMode():
+        leaf = x.clone().requires_grad_()
+        packed = torch.nn.utils.rnn.pack_padded_sequence(leaf, lengths, batch_first=True, enforce_sorted=False)
+        padded, counts = torch.nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
+        (grad,) = torch.autograd.grad(padded.sum(), leaf)
+    assert torch.equal(padded[0, :3], x[0, :3])
+    assert torch.equal(padded[1], x[1])
+    assert counts.tolist() == [3, 4]
+    assert grad[0, 3].tolist() == [0.0] * 3
+
+
+def test_distributions_validate_their_arguments() -> None:
+    with PortableMode():
+        torch.distributions.Normal(torch.zeros(2), torch.ones(2)).log_prob(torch.zeros(2))
+        with pytest.raises(ValueError, match="to satisfy the constraint"):
+            torch.distributions.Normal(torch.zeros(2), -torch.ones(2))

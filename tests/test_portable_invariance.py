@@ -9,24 +9,32 @@ from torch import Tensor
 from seedbed.portable.sums import accumulate, tree
 from tests import (
     test_portable_accumulate,
+    test_portable_complex,
+    test_portable_fourier,
+    test_portable_gamma,
     test_portable_normalization,
     test_portable_pooling,
     test_portable_resampling,
     test_portable_sampling,
     test_portable_scans,
     test_portable_softmax,
+    test_portable_solving,
     test_portable_sums,
 )
 from tests.portable_runs import split_by_settings
 
 MODULES: tuple[ModuleType, ...] = (
     test_portable_accumulate,
+    test_portable_complex,
+    test_portable_fourier,
+    test_portable_gamma,
     test_portable_normalization,
     test_portable_pooling,
     test_portable_resampling,
     test_portable_sampling,
     test_portable_scans,
     test_portable_softmax,
+    test_portable_solving,
     test_portable_sums,
 )
 

@@ -218,11 +218,10 @@ def test_a_product_in_place_keeps_its_shape_and_type() -> None:
     assert (x.tolist(), half.tolist()) == ([0.5] * 3, [0.5, 3.0])
 
 
-def test_products_of_complex_numbers_are_refused() -> None:
+def test_complex_numbers_are_not_compared_with_a_tolerance() -> None:
     z = torch.complex(torch.ones(2), torch.ones(2))
-    for multiply in (torch.mul, torch.allclose):
-        with PortableMode(), pytest.raises(NotPortableError, match="not for torch.complex64"):
-            multiply(z, z)
+    with PortableMode(), pytest.raises(NotPortableError, match="not for torch.complex64"):
+        torch.allclose(z, z)
 
 
 def test_a_divisor_on_the_cpu_goes_to_where_it_divides() -> None:

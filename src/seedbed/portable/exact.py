@@ -24,11 +24,12 @@ VIEWS = """
 """The same memory, looked at in another way; those with ``_copy`` in their names are entered beside them."""
 
 COPIES = """
-    _chunk_cat _pack_padded_sequence _pin_memory _resize_output _unsafe_view as_strided_scatter block_diag cat
-    channel_shuffle clone constant_pad_nd diag_embed diagonal_backward diagonal_scatter flip im2col lift
-    native_channel_shuffle pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat
-    replication_pad1d replication_pad2d replication_pad3d resize resize_as roll rot90 select_backward select_scatter set
-    slice_backward slice_scatter stack tril triu unsafe_split unsafe_split_with_sizes
+    _chunk_cat _conj_physical _pack_padded_sequence _pack_padded_sequence_backward _pin_memory _resize_output
+    _unsafe_view as_strided_scatter block_diag cat channel_shuffle clone conj_physical constant_pad_nd diag_embed
+    diagonal_backward diagonal_scatter flip im2col lift lu_unpack native_channel_shuffle pixel_shuffle pixel_unshuffle
+    reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d replication_pad2d replication_pad3d
+    resize resize_as roll rot90 select_backward select_scatter set slice_backward slice_scatter stack tril triu
+    unsafe_split unsafe_split_with_sizes
 """.split()  # noqa: SIM905 - names, not strings
 """Elements moved."""
 
@@ -51,7 +52,7 @@ BOUNDED = """
 """PyTorch's own of float32 and float64: of the narrower types, some kernels round the bounds and some do not."""
 
 COMPARISONS = """
-    _is_all_true _is_any_true all any eq equal ge gt is_nonzero is_same_size isinf isnan isneginf isposinf le
+    all any eq equal ge gt is_nonzero is_same_size isinf isnan isneginf isposinf le
     logical_and logical_not logical_or logical_xor lt ne
 """.split()  # noqa: SIM905 - names, not strings
 
@@ -66,7 +67,8 @@ INTEGERS = """
 """.split()  # noqa: SIM905 - names, not strings
 
 NO_ARITHMETIC = """
-    _assert_async _assert_tensor_metadata _functional_assert_async _has_compatible_shallow_copy_type _local_scalar_dense
+    _assert_async _assert_tensor_metadata _functional_assert_async _has_compatible_shallow_copy_type _is_all_true
+    _is_any_true _linalg_check_errors _local_scalar_dense
     _nested_tensor_size _version dense_dim is_coalesced is_pinned is_set_to record_stream repeat_interleave
     sym_is_contiguous sym_numel sym_size sym_storage_offset sym_stride
 """.split()  # noqa: SIM905 - names, not strings

@@ -1,6 +1,6 @@
-"""Linear algebra that portable mode has: the QR decomposition, which `nn.init.orthogonal_` needs.
+"""The QR decomposition, which `nn.init.orthogonal_` needs, by Householder's reflections.
 
-LAPACK's and cuSOLVER's are blocked as each machine likes it. The others (solve, svd, eigh, cholesky) are refused.
+LAPACK's and cuSOLVER's are blocked as each machine likes it. Decompositions by iteration (svd, eigh, eig) are refused.
 """
 
 import torch
@@ -64,3 +64,29 @@ def _apply(a: Tensor, vector: Tensor, factor: Tensor) -> None:
     """Reflect the columns of `a`, in place: ``a - factor * vector (vector' a)``."""
     products = total(vector.unsqueeze(-1) * a, -2, keepdim=True) * factor.unsqueeze(-1)
     a.sub_(vector.unsqueeze(-1) * products)
+
+
+@replaces("geqrf")
+def geqrf(a: Tensor) -> tuple[Tensor, Tensor]:
+    """Give ``r`` with the reflections' vectors below its diagonal, and their factors; see `linalg_qr`."""
+    rows, columns = a.shape[-2:]
+    r = a.to(torch.float64).clone()
+    factors = torch.zeros(*a.shape[:-2], min(rows, columns), dtype=torch.float64, device=a.device)
+    for column in range(min(rows - 1, columns)):
+        vector, factor = _reflect(r, column)
+        r[..., column + 1 :, column] = vector[..., 1:]
+        factors[..., column] = factor[..., 0]
+    return r.to(a.dtype), factors.to(a.dtype)
+
+
+@replaces("linalg_householder_product")
+def linalg_householder_product(a: Tensor, tau: Tensor) -> Tensor:
+    """Multiply the reflections whose vectors are below the diagonal of ``a``; as many columns as ``a`` has."""
+    rows, columns = a.shape[-2:]
+    vectors, factors = a.to(torch.float64), tau.to(torch.float64)
+    q = torch.eye(rows, columns, dtype=torch.float64, device=a.device).expand(a.shape).clone()
+    for column in reversed(range(tau.shape[-1])):
+        below = vectors[..., column + 1 :, column]
+        vector = torch.cat([torch.ones_like(vectors[..., :1, 0]), below], -1)
+        _apply(q[..., column:, :], vector, factors[..., column : column + 1])
+    return q.to(a.dtype)

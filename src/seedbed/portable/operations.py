@@ -2,13 +2,17 @@
 
 from seedbed.portable import activations as activations
 from seedbed.portable import class_losses as class_losses
+from seedbed.portable import complex_numbers as complex_numbers
 from seedbed.portable import conversion as conversion
 from seedbed.portable import convolution as convolution
 from seedbed.portable import ctc as ctc
 from seedbed.portable import decomposed as decomposed
 from seedbed.portable import exact as exact
+from seedbed.portable import fourier as fourier
 from seedbed.portable import linalg as linalg
 from seedbed.portable import losses as losses
+from seedbed.portable import lu as lu
+from seedbed.portable import matrix_exponential as matrix_exponential
 from seedbed.portable import padding as padding
 from seedbed.portable import pointwise as pointwise
 from seedbed.portable import pooling as pooling
@@ -16,8 +20,11 @@ from seedbed.portable import products as products
 from seedbed.portable import random as random
 from seedbed.portable import resampling as resampling
 from seedbed.portable import sampling as sampling
+from seedbed.portable import signal_windows as signal_windows
+from seedbed.portable import triangular as triangular
 from seedbed.portable.elementary import error_function as error_function
 from seedbed.portable.elementary import exponential as exponential
+from seedbed.portable.elementary import gamma_function as gamma_function
 from seedbed.portable.elementary import hyperbolic as hyperbolic
 from seedbed.portable.elementary import inverse_trigonometric as inverse_trigonometric
 from seedbed.portable.elementary import logarithm as logarithm

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from seedbed.errors import NotPortableError
 from seedbed.portable import operations as operations
-from seedbed.portable.precision import in_wide_types
-from seedbed.portable.table import OPERATIONS
+from seedbed.portable.precision import by_type, in_wide_types
+from seedbed.portable.table import COMPLEX, OPERATIONS
 
 Plan = Callable[..., Any]
 aten = torch.ops.aten
@@ -45,11 +45,13 @@ def _in_table(func: Any) -> Plan | None:
     operation = OPERATIONS.get(functional_name(func)) if func.namespace == "aten" else None
     if operation is None or operation.kind == "decomposed":
         return None
+    of_complex = COMPLEX.get(operation.name)
     if operation.run is None:
-        return func  # type: ignore[no-any-return]
+        return func if of_complex is None else by_type(func, _writing(func, of_complex))
     if operation.as_given:
-        return _writing(func, operation.run)
-    return _writing(func, in_wide_types(_functional(func) or func, operation.run, integers=operation.integers))
+        return _writing(func, operation.run if of_complex is None else by_type(operation.run, of_complex))
+    run = in_wide_types(_functional(func) or func, operation.run, integers=operation.integers, of_complex=of_complex)
+    return _writing(func, run)
 
 
 def _taken_apart(func: Any, mode: AbstractContextManager[Any]) -> Plan | None:

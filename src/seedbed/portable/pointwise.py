@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seedbed.errors import NotPortableError
 from seedbed.portable.scratch import constant
 from seedbed.portable.table import Function, Kind, replaces
 
@@ -125,11 +124,9 @@ def mul(x: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """``x * other``, rounded once.
 
     A factor of no dimensions that is wider than the float16 or bfloat16 result, kernels round before or not, by its
-    place and device; complex numbers take several operations, fused or not.
+    place and device.
     """
     dtype = torch.result_type(x, other)
-    if dtype.is_complex:
-        raise NotPortableError(f"it is portable for real numbers, not for {dtype}")
     if dtype in _HALF and any(each.dtype != dtype for each in (x, other) if isinstance(each, Tensor)):
         return torch.mul(*(each.float() if isinstance(each, Tensor) else each for each in (x, other))).to(dtype)
     return torch.mul(x, other) if out is None else out.mul_(other)

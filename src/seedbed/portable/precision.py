@@ -14,12 +14,15 @@ from seedbed.errors import NotPortableError
 
 _WIDE = (torch.float32, torch.float64)
 _HALF = (torch.float16, torch.bfloat16)
+_COMPLEX = (torch.complex64, torch.complex128)
 
 
-def in_wide_types(func: Any, run: Callable[..., Any], *, integers: bool) -> Callable[..., Any]:
+def in_wide_types(
+    func: Any, run: Callable[..., Any], *, integers: bool, of_complex: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
     """Give what calls `run` with float32 or float64, whatever types aten's `func` was given.
 
-    With `integers`, a call without any floating point goes to `func` itself.
+    With `integers`, a call without any floating point goes to `func` itself; one with complex numbers to `of_complex`.
 
     Raises
     ------
@@ -34,6 +37,10 @@ def in_wide_types(func: Any, run: Callable[..., Any], *, integers: bool) -> Call
         floats = {dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex}
         if len(floats) == 1 and floats <= set(_WIDE):
             return run(*args, **kwargs)
+        if not dtypes and any(map(_stands_for_tensor, func._schema.arguments, args)):
+            return call(*map(_as_tensor, func._schema.arguments, args), **kwargs)
+        if of_complex is not None and floats & set(_COMPLEX):
+            return of_complex(*args, **kwargs)
         if integers and not floats and not _asks_for_float((*args, *kwargs.values())):
             return func(*args, **kwargs)
         if not floats <= {*_WIDE, *_HALF}:
@@ -42,6 +49,29 @@ def in_wide_types(func: Any, run: Callable[..., Any], *, integers: bool) -> Call
         return _converted(func, run, args, kwargs) if dtypes else run(*args, **kwargs)
 
     return call
+
+
+def _stands_for_tensor(argument: Any, value: Any) -> bool:
+    """Whether a number was given where aten takes a tensor, as ``torch.div(7, 2)`` does."""
+    return isinstance(argument.type, torch.TensorType) and isinstance(value, int | float | complex)
+
+
+def _as_tensor(argument: Any, value: Any) -> Any:
+    return torch.tensor(value) if _stands_for_tensor(argument, value) else value
+
+
+def by_type(func: Any, of_complex: Callable[..., Any]) -> Callable[..., Any]:
+    """Give what calls `of_complex` where there are complex numbers, and else aten's `func`."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        run = of_complex if any(_is_complex(value) for value in args) else func
+        return run(*args, **kwargs)
+
+    return call
+
+
+def _is_complex(value: Any) -> bool:
+    return value.is_complex() if isinstance(value, Tensor) else isinstance(value, complex)
 
 
 def tensors(values: Sequence[Any]) -> Iterator[Tensor]:

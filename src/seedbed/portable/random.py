@@ -30,6 +30,8 @@ def uniform(
     RuntimeError
         For bounds in the wrong order, or too far from each other for the type; as PyTorch.
     """
+    if x.is_complex():
+        return torch.view_as_complex(uniform(torch.view_as_real(x), low, high, generator=generator, **bounds))
     digits(x.dtype)
     given = bounds.get("from", low), bounds.get("to", high)
     first, last = (float(torch.tensor(bound, dtype=x.dtype, device="cpu")) for bound in given)
@@ -52,9 +54,13 @@ def _below(value: float, dtype: torch.dtype) -> float:
 
 @replaces("normal_", "normal_functional", as_given=True)
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """``mean + std * z``; the type of `x`."""
+    """``mean + std * z``; the type of `x`, where that is complex with half the variance in each part."""
     if not std >= 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    if x.is_complex():
+        parts = standard_normal(torch.view_as_real(x), generator).mul_(std * math.sqrt(0.5))
+        parts[..., 0].add_(mean)
+        return torch.view_as_complex(parts)
     return standard_normal(x, generator).mul_(std).add_(mean).to(x.dtype)
 
 

@@ -48,6 +48,9 @@ class Operation:
 
 OPERATIONS: dict[str, Operation] = {}
 
+COMPLEX: dict[str, Callable[..., Any]] = {}
+"""What computes an operation of `OPERATIONS` where one of its tensors is complex; others refuse these."""
+
 
 def add(*names: str, kind: Kind, run: Callable[..., Any] | None = None, **choices: bool) -> None:
     """Enter operations; each may be entered once. `choices` are attributes of `Operation`."""
@@ -64,6 +67,16 @@ def replaces(
 
     def enter(function: Function) -> Function:
         add(*names, kind=kind, run=function, integers=integers, as_given=as_given)
+        return function
+
+    return enter
+
+
+def of_complex(*names: str) -> Callable[[Function], Function]:
+    """Enter the decorated function as what computes these operations where one of their tensors is complex."""
+
+    def enter(function: Function) -> Function:
+        COMPLEX.update(dict.fromkeys(names, function))
         return function
 
     return enter

@@ -49,6 +49,13 @@ def prod(x: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: tor
     return product.reshape(sizes) if keepdim else product.reshape(sizes).squeeze(dim)
 
 
+def product(x: Tensor, dim: int) -> Tensor:
+    """Multiply the elements along `dim`; float64."""
+    dim %= x.ndim
+    shape = [size for index, size in enumerate(x.shape) if index != dim]
+    return _product(three_parts(x, dim).to(torch.float64, copy=True)).reshape(shape)
+
+
 def _product(x: Tensor) -> Tensor:
     size = x.shape[1]
     if size == 0:

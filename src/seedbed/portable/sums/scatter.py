@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from seedbed.errors import NotPortableError
+from seedbed.portable.exact import linspace
 from seedbed.portable.sums.accumulate import add_rows
 from seedbed.portable.table import replaces
 
@@ -137,24 +138,32 @@ def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
 def scatter_reduce(
     x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
-    """Add, average or choose the extreme of what goes to each element; `x` is one of them if `include_self`.
-
-    Raises
-    ------
-    NotPortableError
-        For ``reduce="prod"``, whose order would matter.
-    """
-    if reduce == "prod":
-        raise NotPortableError("it multiplies in an order that the device chooses")
+    """Add, multiply, average or choose the extreme of what goes to each element; `x` is one of it if `include_self`."""
     if not x.is_floating_point() or not index.numel():
         return aten.scatter_reduce(x, dim, index, src, reduce, include_self=include_self)  # type: ignore[no-any-return]
     if reduce in ("amax", "amin"):
         return aten.scatter_reduce(x, dim, index, src, reduce, include_self=include_self) + 0.0  # type: ignore[no-any-return]
     counts = torch.zeros(x.shape, dtype=torch.int64, device=x.device).scatter_add_(dim, index, torch.ones_like(index))
+    if reduce == "prod":
+        return _multiplied(x if include_self else x.masked_fill(counts > 0, 1.0), dim, index, src, counts)
     if not include_self:
         x = x.masked_fill(counts > 0, 0.0)
     summed = scatter_add(x, dim, index, src)
     return summed if reduce == "sum" else _averaged(summed, counts, include_self=include_self)
+
+
+def _multiplied(x: Tensor, dim: int, index: Tensor, src: Tensor, counts: Tensor) -> Tensor:
+    """Multiply in the order of `src`: first what comes first to each element, then what comes second, and so on."""
+    if not x.ndim:
+        return _multiplied(x.reshape(1), 0, index.reshape(-1), src.reshape(-1), counts).reshape(())
+    order = _positions(x, dim, index).sort(stable=True).indices
+    factors = src[tuple(slice(size) for size in index.shape)].reshape(-1)[order].to(torch.float64)
+    starts = counts.reshape(-1).cumsum(0) - counts.reshape(-1)
+    found = x.reshape(-1).to(torch.float64, copy=True)
+    for turn in range(int(counts.max())):
+        some = (counts.reshape(-1) > turn).nonzero().squeeze(1)
+        found[some] = found[some] * factors[starts[some] + turn]
+    return found.to(x.dtype).view(x.shape)
 
 
 def _averaged(summed: Tensor, counts: Tensor, *, include_self: bool) -> Tensor:
@@ -174,6 +183,23 @@ def index_reduce(
     source = source.reshape(_slices(x, dim, index))
     whole = index.reshape([-1 if number == dim else 1 for number in range(x.ndim)]).expand(source.shape)
     return scatter_reduce(x, dim, whole, source, reduce, include_self=include_self)
+
+
+@replaces("histc", integers=True)
+def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:  # noqa: A002
+    """Count what lies between `min` and `max`, or all if they are the same, in `bins` of equal width."""
+    x = x.reshape(-1)
+    low, high = float(min), float(max)
+    if low == high and x.numel():
+        low, high = float(x.min()), float(x.max())
+    if low == high:
+        low, high = low - 1, high + 1
+    if not (math.isfinite(low) and math.isfinite(high) and low < high and bins > 0):
+        raise RuntimeError(f"torch.histc: range of [{low}, {high}] with {bins} bins: it is not finite, or has no width")
+    edges = linspace(low, high, bins + 1, dtype=x.dtype, device=x.device)
+    place = torch.searchsorted(edges, x, right=True) - 1
+    place = torch.where(x == high, bins - 1, place)[(x >= low) & (x <= high)]
+    return torch.bincount(place, minlength=bins).to(x.dtype)
 
 
 @replaces("put")
