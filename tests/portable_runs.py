@@ -1,6 +1,7 @@
 """Runs functions of the tests in other processes, with other instruction sets, numbers of threads and paths of BLAS.
 
-There is one process for each setting, for all tests, as to import torch takes seconds.
+There is one process for each setting, for all tests, as to import torch takes seconds. What another machine gave is in
+`GOLDEN`; after a change that is meant to change bits, ``python -m tests.portable_golden`` writes it again.
 """
 
 import atexit
@@ -28,14 +29,33 @@ SETTINGS = (
 )
 """What is not named is as good as this CPU has it."""
 
+DIGITS = 16
+"""So many of a fingerprint are compared."""
+
+GOLDEN = ROOT / "tests/golden/portable_bits.json"
+
 
 def split_by_settings(function: Callable[[], Mapping[str, Tensor]]) -> tuple[set[str], set[str]]:
-    """Run `function` under every setting; name what came out alike, and what did not."""
-    for process in _processes():
-        process.ask(f"{function.__module__}:{function.__name__}")
-    first, *others = [process.answer() for process in _processes()]
+    """Run `function` under every setting; name what came out alike, in `GOLDEN` too, and what did not."""
+    name = f"{function.__module__}:{function.__name__}"
+    first, *others = answers(name)
+    others.append(first | golden().get(name, {}))
     differing = {name for name in first if any(other[name] != first[name] for other in others)}
     return set(first) - differing, differing
+
+
+def answers(name: str) -> list[dict[str, str]]:
+    """Give the fingerprints of what the function `name` (``tests.test_x:function``) returns, under each setting."""
+    for process in _processes():
+        process.ask(name)
+    return [process.answer() for process in _processes()]
+
+
+@cache
+def golden() -> dict[str, dict[str, str]]:
+    """Read what another machine gave, by the name of a function and of a result."""
+    found: dict[str, dict[str, str]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    return found
 
 
 class _Process:
@@ -66,7 +86,8 @@ def _processes() -> list[_Process]:
 def _answer(name: str) -> dict[str, str] | str:
     module, _, function = name.strip().partition(":")
     try:
-        return fingerprints(getattr(import_module(module), function)())
+        made = fingerprints(getattr(import_module(module), function)())
+        return {key: value[-DIGITS:] for key, value in made.items()}
     except Exception:  # noqa: BLE001 - the test that asked says so
         return traceback.format_exc()
 

@@ -82,7 +82,7 @@ def outcome(function: Callable[..., Any], given: Any, *, grad: bool, accuracy: b
         except Exception:  # noqa: BLE001
             return {"outcome": "invalid"}
         return {"outcome": "error", "why": f"{type(error).__name__}: {error}"[:300]}
-    found = {"outcome": "ran", "results": [digest(each) for each in results]}
+    found: dict[str, Any] = {"outcome": "ran", "results": digest(results)}
     return found | (_accuracy(function, given, results, grad=grad) if accuracy else {})
 
 

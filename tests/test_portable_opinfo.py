@@ -3,48 +3,48 @@
 A CPU that may use AVX2 or AVX-512 fuses multiplications with additions, as a GPU does; one that may not, does not.
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.portable_golden import SAMPLES, sweeps
 from tests.portable_sweep import differences, read
 
-ROOT = Path(__file__).parents[1]
 RANDOM = """
     bernoulli cauchy dropout exponential fractional geometric log_normal multinomial normal rand rrelu uniform
 """.split()  # noqa: SIM905 - names, not strings
 """Parts of the names of operations that draw, and so give other numbers than PyTorch's own."""
 
 
-def sweep(out: Path, *arguments: str, **environ: str) -> Path:
-    command = [sys.executable, "-m", "tests.portable_sweep", str(out), *arguments]
-    complete = os.environ | {"PYTHONHASHSEED": "0"} | environ
-    done = subprocess.run(command, cwd=ROOT, env=complete, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return out
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return sweeps(tmp_path_factory.mktemp("float32"), "--limit=3")
 
 
 @pytest.fixture(scope="module")
-def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def best(both: tuple[Path, Path]) -> Path:
     """All instructions that this CPU has, two threads; with the accuracy."""
-    return sweep(tmp_path_factory.mktemp("best") / "lines", "--threads=2", "--limit=3")
+    return both[0]
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain(both: tuple[Path, Path]) -> Path:
     """No vector instructions beyond SSE, one thread."""
-    out = tmp_path_factory.mktemp("plain") / "lines"
-    return sweep(out, "--bits-alone", "--limit=3", ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE")
+    return both[1]
 
 
 def test_bits_depend_on_neither_instructions_nor_threads(best: Path, plain: Path) -> None:
     found, shared = differences(str(best), str(plain))
     assert found == []
     assert shared > 1700  # of those whose inputs could be drawn alike
+
+
+def test_bits_are_those_of_another_machine(best: Path) -> None:
+    """After a change that is meant to change them, ``python -m tests.portable_golden`` writes them again."""
+    found, shared = differences(str(SAMPLES), str(best))
+    assert found == []
+    assert shared > 1700
 
 
 def ran(path: Path) -> list[dict[str, Any]]:
@@ -71,9 +71,7 @@ def test_most_operations_run(best: Path) -> None:
 
 
 def test_bits_of_other_types_depend_on_neither_instructions_nor_threads(tmp_path: Path) -> None:
-    arguments = ("--bits-alone", "--limit=1", "--types=float64,bfloat16")
-    best = sweep(tmp_path / "best", "--threads=2", *arguments)
-    plain = sweep(tmp_path / "plain", *arguments, ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE")
+    best, plain = sweeps(tmp_path, "--bits-alone", "--limit=1", "--types=float64,bfloat16")
     found, shared = differences(str(best), str(plain))
     assert found == []
     assert shared > 900
