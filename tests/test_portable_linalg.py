@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seedbed.portable.linalg import linalg_qr
+from seedbed.portable.linalg.reflections import linalg_qr
 
 
 def matrix(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -9,10 +9,7 @@ from seedbed.portable import ctc as ctc
 from seedbed.portable import decomposed as decomposed
 from seedbed.portable import exact as exact
 from seedbed.portable import fourier as fourier
-from seedbed.portable import linalg as linalg
 from seedbed.portable import losses as losses
-from seedbed.portable import lu as lu
-from seedbed.portable import matrix_exponential as matrix_exponential
 from seedbed.portable import padding as padding
 from seedbed.portable import pointwise as pointwise
 from seedbed.portable import pooling as pooling
@@ -21,7 +18,6 @@ from seedbed.portable import random as random
 from seedbed.portable import resampling as resampling
 from seedbed.portable import sampling as sampling
 from seedbed.portable import signal_windows as signal_windows
-from seedbed.portable import triangular as triangular
 from seedbed.portable.elementary import error_function as error_function
 from seedbed.portable.elementary import exponential as exponential
 from seedbed.portable.elementary import gamma_function as gamma_function
@@ -31,6 +27,10 @@ from seedbed.portable.elementary import logarithm as logarithm
 from seedbed.portable.elementary import power as power
 from seedbed.portable.elementary import roots as roots
 from seedbed.portable.elementary import trigonometric as trigonometric
+from seedbed.portable.linalg import lu as lu
+from seedbed.portable.linalg import matrix_exponential as matrix_exponential
+from seedbed.portable.linalg import reflections as reflections
+from seedbed.portable.linalg import triangular as triangular
 from seedbed.portable.normalization import batch as batch
 from seedbed.portable.normalization import group as group
 from seedbed.portable.normalization import layer as layer

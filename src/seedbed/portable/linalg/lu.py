@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.elementary import log
+from seedbed.portable.linalg.triangular import substituted
 from seedbed.portable.sums.scans import product
 from seedbed.portable.sums.tree import total
 from seedbed.portable.table import replaces
-from seedbed.portable.triangular import substituted
 
 aten = torch.ops.aten
 
