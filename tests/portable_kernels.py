@@ -45,6 +45,14 @@ def objection(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         return "" if types == {torch.float64} else "is not correctly rounded everywhere"
     if name in SINGLE:
         return _of_single(name, types, args, kwargs)
+    if name == "addcmul":
+        exact = (
+            types == {torch.float64}
+            and len(args) == 3
+            and kwargs.get("value", 1) == 1
+            and all(map(_is_short, args[1:]))
+        )
+        return "" if exact else "rounds its product or does not, by the device"
     if name in SUMS:
         terms = SUMS[name](*args, **{key: value for key, value in kwargs.items() if key != "out"})
         return "" if types == {torch.float64} and terms else "rounds its sums in an order of its own"
@@ -55,6 +63,11 @@ def _is_exact_form(func: Any, args: tuple[Any, ...]) -> bool:
     name = name_of(func)
     one_value = name == "index_put" and args[2].numel() == 1 and not any(args[3:])
     return func is torch.ops.aten.sort.stable or one_value or (name == "scatter_reduce" and args[-1] in EXTREMES)
+
+
+def _is_short(each: Tensor) -> bool:
+    """Whether all are numbers of float32, whose products float64 has exactly."""
+    return bool(((each == each.to(torch.float32).to(torch.float64)) | each.isnan()).all())
 
 
 def _is_whole(each: Tensor) -> bool:
