@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seedbed.portable import products
+from seedbed.portable import PortableMode, products
 from seedbed.portable.products import addbmm, addmm, addmv, addr, baddbmm, bmm, dot, mm, mv, trilinear
 from seedbed.portable.slices import BLOCK
 from seedbed.portable.table import OPERATIONS
@@ -231,6 +232,31 @@ def test_trilinear_products_are_pytorchs(sumdim: list[int], unroll: int) -> None
 def test_what_does_not_fit_is_refused(function: Callable[..., Tensor], args: tuple[Tensor, ...], message: str) -> None:
     with pytest.raises(RuntimeError, match=message):
         function(*args)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_grouped_products_are_pytorchs(dtype: torch.dtype) -> None:
+    """The last of three groups, of which one is empty, ends before the rows do: what PyTorch leaves there is 0 here."""
+    offs = torch.tensor([3, 3, 8], dtype=torch.int32)
+    left = numbers(10, 8, seed=1).to(dtype).requires_grad_()
+    right = numbers(3, 8, 16, seed=2).to(dtype).requires_grad_()
+    cotangent = numbers(10, 16, seed=3).to(dtype)
+    cotangent[8:] = 0.0
+    with PortableMode():
+        ours = torch._grouped_mm(left, right, offs=offs)
+        gradients = torch.autograd.grad(ours, (left, right), cotangent)
+        columns = aten._grouped_mm(right.mT, left.detach().mT, offs)
+        alone = aten._grouped_mm(left.detach().unsqueeze(0), right.detach()[:1])
+    groups = [slice(0, 3), slice(3, 3), slice(3, 8)]
+    wanted = torch.cat([left[group] @ right[place] for place, group in enumerate(groups)])
+    close = partial(torch.testing.assert_close, rtol=(error := 1e-5 if dtype == torch.float32 else 2e-2), atol=error)
+    close(ours[:8], wanted)
+    for each, other in zip(gradients, torch.autograd.grad(wanted, (left, right), cotangent[:8]), strict=True):
+        close(each, other)
+    assert ours.dtype == dtype
+    assert not ours[8:].any()
+    close(columns, ours.mT)
+    close(alone[0], left @ right[0])
 
 
 def test_every_product_of_aten_is_in_the_table() -> None:

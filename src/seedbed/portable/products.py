@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from seedbed.errors import NotPortableError
 from seedbed.portable.slices import (
     BLOCK,
     cut,
@@ -222,6 +223,37 @@ def addbmm(addend: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alph
     """Add the products of a batch: one product, whose inner dimension is the batch's and the matrices' own."""
     flat_left, flat_right = left.transpose(0, 1).flatten(1), right.flatten(0, 1)
     return addmm(addend, flat_left, flat_right, beta=beta, alpha=alpha)
+
+
+@replaces("_grouped_mm")
+def grouped_mm(
+    left: Tensor,
+    right: Tensor,
+    offs: Tensor | None = None,
+    bias: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Multiply group by group, as mixtures of experts do; `offs` says where each group ends, and is read.
+
+    Groups of the rows of `left`, each with a matrix of `right`, or of the columns of `right`, each with one of `left`:
+    beyond the last one the product is 0. Or of the inner dimension: a matrix for each.
+    """
+    if bias is not None:
+        raise NotPortableError("it is portable without a bias")
+    if offs is None:
+        return bmm(left, right, out_dtype)
+    ends: list[int] = offs.tolist()
+    groups = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    if left.ndim == right.ndim:
+        product = torch.stack([rounded(left[:, group], right[group]) for group in groups])
+    else:
+        product = left.new_zeros(left.shape[-2], right.shape[-1])
+        for number, group in enumerate(groups):
+            if right.ndim == 3:
+                product[group] = rounded(left[group], right[number])
+            else:
+                product[:, group] = rounded(left[number], right[:, group])
+    return product.to(out_dtype or left.dtype)
 
 
 @replaces("mv", integers=True)
