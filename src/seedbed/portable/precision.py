@@ -31,6 +31,8 @@ def in_wide_types(
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        if of_complex is not None and any(type(value) is complex for value in args):
+            return of_complex(*args, **kwargs)
         dtypes = {tensor.dtype for tensor in tensors((*args, *kwargs.values()))}
         if len(dtypes) == 1 and not dtypes.isdisjoint(_WIDE):
             return run(*args, **kwargs)
