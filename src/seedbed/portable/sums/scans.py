@@ -41,6 +41,8 @@ def cumprod(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
 @replaces("logcumsumexp")
 def logcumsumexp(x: Tensor, dim: int) -> Tensor:
     """Give the logarithm of the running sum of exponentials, in float64; the dtype of `x`."""
+    if not x.is_floating_point():
+        raise NotImplementedError(f"logcumsumexp is not implemented for {x.dtype}")
     return _scanned(x, dim, _log_add_exp)
 
 
