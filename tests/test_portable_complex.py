@@ -71,6 +71,17 @@ def test_gradients_are_pytorchs(name: str) -> None:
     torch.testing.assert_close(found, gradients())
 
 
+@pytest.mark.parametrize("name", ["add", "sub", "rsub", "mul", "div"])
+@pytest.mark.parametrize("given", [torch.float32, torch.float64, torch.int64])
+def test_real_numbers_and_a_complex_number_are_pytorchs(name: str, given: torch.dtype) -> None:
+    x, function = torch.tensor([1, -2, 3], dtype=given), getattr(torch, name)
+    with PortableMode():
+        found = function(x, 2 - 1j)
+        squared = torch.pow(x, 2 + 0j)
+    torch.testing.assert_close(found, function(x, 2 - 1j))
+    torch.testing.assert_close(squared, torch.pow(x, 2 + 0j))
+
+
 @pytest.mark.parametrize("factor", [1e-300, 1e300])
 def test_a_quotient_neither_overflows_nor_underflows(factor: float) -> None:
     z = complex_numbers(5, dtype=torch.complex128)
@@ -102,6 +113,10 @@ def test_what_has_no_form_for_complex_numbers_is_refused() -> None:
             z.tanh()
         with pytest.raises(NotPortableError, match="integers up to 1024 alone"):
             z.pow(0.5)
+        with pytest.raises(NotPortableError, match="integers up to 1024 alone"):
+            z.pow(float("nan"))
+        with pytest.raises(NotPortableError, match="not for torch.complex32"):
+            torch.ones(3, dtype=torch.float16) * 1j
 
 
 def results() -> dict[str, Tensor]:

@@ -77,3 +77,22 @@ def test_strides_are_kept() -> None:
 def test_out_of_another_kind_is_refused_as_pytorch_does() -> None:
     with PortableMode(), pytest.raises(RuntimeError, match="can't be cast to the desired output type"):
         torch.exp(torch.ones(2), out=torch.ones(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("name", ["sum", "nansum", "prod", "cumsum", "cumprod"])
+def test_sums_and_products_into_integers_are_exact_and_of_the_same_integers_everywhere(name: str) -> None:
+    def integers(*values: float) -> list[Any]:
+        x, dim = torch.tensor(values, dtype=torch.float64), (0,) if "cum" in name else ()
+        found: Tensor = getattr(torch, name)(x, *dim, dtype=torch.int64)
+        return found.reshape(-1).tolist()
+
+    least = -(2**63)
+    with PortableMode():
+        one, odd, far = integers(2.0**60, 1.7), integers(NAN), integers(INF)
+    assert one[-1] == (2**60 if "prod" in name else 2**60 + 1)
+    assert (odd, far) == ([0 if name == "nansum" else least], [least])
+
+
+def test_a_mean_of_integers_is_refused_as_pytorch_does() -> None:
+    with PortableMode(), pytest.raises(RuntimeError, match="must be either a floating point or complex dtype"):
+        torch.ones(2).mean(dtype=torch.int64)

@@ -79,6 +79,14 @@ def test_other_types_are_refused() -> None:
         torch.ops.aten._fft_r2c(torch.ones(4).half(), [0], 0, True)
 
 
+def test_windows_of_other_types_are_refused() -> None:
+    with PortableMode():
+        with pytest.raises(RuntimeError, match="not of torch.int64"):
+            torch.hann_window(4, dtype=torch.int64)
+        with pytest.raises(NotPortableError, match="float8"):
+            torch.hann_window(4, dtype=torch.float8_e5m2)
+
+
 class SpectralConvolution(torch.nn.Module):
     """The layer of Fourier neural operators."""
 

@@ -187,8 +187,10 @@ def test_what_runs_outside_is_not_touched() -> None:
 )
 def test_variables_that_change_bits_are_refused(monkeypatch: pytest.MonkeyPatch, variable: str, effect: str) -> None:
     monkeypatch.setenv(variable, "1")
+    before = Settings.in_force()
     with pytest.raises(ConfigError, match=f"{variable}='1' {effect}.* unset it before Python starts"):
         PortableMode()
+    assert Settings.in_force() == before
 
 
 def test_a_block_that_is_compiled_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,8 +182,14 @@ def test_an_operation_of_somebody_elses_is_refused() -> None:
     library = torch.library.Library("seedbed_test", "DEF")
     library.define("twice(Tensor x) -> Tensor")
     library.impl("twice", lambda x: x * 2, "CPU")
-    with PortableMode(), pytest.raises(NotPortableError, match=r"seedbed_test\.twice\.default has no portable form"):
-        torch.ops.seedbed_test.twice(torch.ones(2))
+    library.define("exp_(Tensor(a!) x) -> Tensor(a!)")  # of aten's names, and something else
+    library.impl("exp_", lambda x: x.fill_(7.0), "CPU")
+    library.define("_foreach_exp(Tensor[] x) -> Tensor[]")
+    library.impl("_foreach_exp", lambda xs: [x * 7 for x in xs], "CPU")
+    for name, given in ("twice", torch.ones(2)), ("exp_", torch.ones(2)), ("_foreach_exp", [torch.ones(2)]):
+        message = rf"seedbed_test\.{name}\.default has no portable form"
+        with PortableMode(), pytest.raises(NotPortableError, match=message):
+            getattr(torch.ops.seedbed_test, name)(given)
 
 
 class Seen(TorchDispatchMode):

@@ -1,6 +1,7 @@
 """Arithmetic, element by element."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,6 +16,25 @@ from tests.portable_runs import split_by_settings
 
 FLOATS = st.floats(width=32, allow_nan=False)
 SPECIAL = torch.tensor([0.0, -0.0, 1.0, -1.0, 2.0, -3.5, math.inf, -math.inf, math.nan, 1e-40, -1e38, 0.1])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.nn.functional.softplus(x),
+        lambda x: torch.nn.functional.hardsigmoid(x),
+        lambda x: torch.nn.functional.smooth_l1_loss(x, x),
+        lambda x: torch.hypot(x, x),
+        lambda x: torch.logcumsumexp(x, 0),
+        lambda x: torch.lerp(x, x, 0.5),
+    ],
+)
+def test_integers_are_refused_where_pytorch_does(function: Callable[[Tensor], Tensor]) -> None:
+    x = torch.arange(4)
+    with pytest.raises(NotImplementedError):
+        function(x)
+    with PortableMode(), pytest.raises(NotImplementedError, match="not implemented for torch.int64"):
+        function(x)
 
 
 def any_bits(count: int, dtype: torch.dtype = torch.float32) -> Tensor:

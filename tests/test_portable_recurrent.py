@@ -128,3 +128,11 @@ def test_pytorchs_functions_are_put_back() -> None:
         assert torch.lstm is not before[0]
     assert (torch.lstm, torch._VF.lstm) == before
     assert "lstm" not in vars(torch._VF)
+
+
+def test_cells_take_their_arguments_by_name() -> None:
+    given = {"input": torch.ones(2, 6), "hx": torch.ones(2, 7), "w_ih": torch.ones(21, 6), "w_hh": torch.ones(21, 7)}
+    with PortableMode():
+        output = torch.gru_cell(**given)
+        elsewhere = torch.gru_cell(**{name: each.to("meta") for name, each in given.items()}, b_ih=None)
+    assert output.shape == elsewhere.shape == (2, 7)

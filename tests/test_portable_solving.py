@@ -90,6 +90,53 @@ def test_what_has_no_solution_raises_as_pytorch_does() -> None:
         assert torch.linalg.slogdet(singular).logabsdet == -torch.inf
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        torch.linalg.det,
+        torch.linalg.slogdet,
+        torch.linalg.inv,
+        torch.linalg.cholesky,
+        torch.linalg.matrix_exp,
+        lambda a: torch.linalg.solve(a, a),
+        lambda a: torch.linalg.solve_triangular(a, a, upper=True),
+    ],
+)
+def test_matrices_that_are_not_square_or_no_matrices_are_refused_as_pytorch_does(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    for a, message in (
+        (torch.ones(2, 3), "must be batches of square matrices"),
+        (torch.ones(3), "at least 2 dimensions"),
+    ):
+        with PortableMode(), pytest.raises(RuntimeError, match=message):
+            function(a)
+
+
+def test_what_does_not_fit_is_refused_as_pytorch_does() -> None:
+    a, b = torch.eye(2), torch.ones(3, 2)
+    with PortableMode():
+        for function in (
+            lambda: torch.linalg.solve(a, b),
+            lambda: torch.linalg.solve(a, b.mT, left=False),
+            lambda: torch.linalg.solve_triangular(a, b, upper=True),
+            lambda: torch.linalg.lu_solve(*torch.linalg.lu_factor(a), b),
+            lambda: torch.cholesky_solve(b, a),
+        ):
+            with pytest.raises(RuntimeError, match="Incompatible shapes"):
+                function()
+        with pytest.raises(RuntimeError, match="2 rows, 3 columns"):
+            torch.linalg.householder_product(b.mT, torch.ones(2))
+
+
+def test_integers_are_refused_as_pytorch_does() -> None:
+    a = torch.tensor([[1, 2], [3, 4]])
+    with PortableMode():
+        for function in (torch.linalg.lu, torch.linalg.qr, torch.linalg.lu_factor, torch.geqrf):
+            with pytest.raises(RuntimeError, match="Expected a floating point or complex tensor"):
+                function(a)
+
+
 def test_empty_matrices_are_pytorchs() -> None:
     empty = torch.empty(0, 0)
     with PortableMode():

@@ -29,9 +29,17 @@ def elementwise(
     The pieces are of one dimension and `function` gives as many elements, of any type of floating point, in memory that
     it may overwrite when it is called again. `dtype` is that of the first tensor unless it is given. The result has the
     strides of the tensors where they agree and are dense, and else is contiguous.
+
+    Raises
+    ------
+    NotImplementedError
+        For integers, which nobody promoted to floating point; as PyTorch.
     """
+    dtype = dtype or tensors[0].dtype
+    if not dtype.is_floating_point:
+        raise NotImplementedError(f"not implemented for {dtype}")
     shaped = _same_layout(tensors)
-    result = torch.empty_like(shaped[0], dtype=dtype or tensors[0].dtype)
+    result = torch.empty_like(shaped[0], dtype=dtype)
     flat, target = [_flat(each) for each in shaped], _flat(result)
     if target.shape[0] <= size:
         target.copy_(function(*flat))

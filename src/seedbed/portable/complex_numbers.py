@@ -30,7 +30,15 @@ def parts(x: Tensor) -> Parts:
 
 
 def joined(real: Tensor, imaginary: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Make complex numbers of their parts: of `dtype`, to whose parts they are rounded, or of the parts' own type."""
+    """Make complex numbers of their parts: of `dtype`, to whose parts they are rounded, or of the parts' own type.
+
+    Raises
+    ------
+    NotPortableError
+        For complex numbers of float16.
+    """
+    if dtype is not None and dtype not in _REAL:
+        raise NotPortableError(f"it is portable for complex64 and complex128, not for {dtype}")
     real, imaginary = torch.broadcast_tensors(real, imaginary)
     both = torch.stack([real, imaginary], -1)
     return torch.view_as_complex(both if dtype is None else both.to(_REAL[dtype]))
@@ -136,11 +144,12 @@ def pow_(x: Any, other: Any) -> Tensor:
     NotPortableError
         For other exponents than integers up to 1024.
     """
-    if isinstance(other, Tensor) or not isinstance(x, Tensor) or other != int(other.real) or abs(other) > 1024:
+    possible = isinstance(x, Tensor) and not isinstance(other, Tensor) and abs(other) <= 1024
+    if not possible or other != int(other.real):
         raise NotPortableError("complex numbers are raised to integers up to 1024 alone")
-    count = int(other.real)
+    count, dtype = int(other.real), torch.result_type(x, other)
     if count == 0:
-        return torch.ones_like(x)
+        return torch.ones_like(x, dtype=dtype)
     one = result = _wide(x, x)
     for digit in bin(abs(count))[3:]:
         result = multiplied(result, result)
@@ -149,7 +158,7 @@ def pow_(x: Any, other: Any) -> Tensor:
     if count < 0:
         unit = torch.ones_like(result[0]), torch.zeros_like(result[0])
         result = _divided(unit, result)
-    return joined(*result, x.dtype)
+    return joined(*result, dtype)
 
 
 @of_complex("abs")

@@ -5,7 +5,7 @@ leaves open what they give: a CPU's instruction gives the least integer, a GPU's
 NaN. Here it is what PyTorch gives on x86: the least of int64 or, for the smaller types, of int32.
 """
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -40,6 +40,11 @@ def copy(target: Tensor, source: Tensor, non_blocking: bool = False) -> Any:  # 
 @replaces("copy_", as_given=True)
 def copy_into(target: Tensor, source: Tensor, non_blocking: bool = False) -> Any:  # noqa: FBT001, FBT002 - aten's
     return aten.copy_(target, ready_for(source, target.dtype), non_blocking)
+
+
+def into_integers(dtype: torch.dtype | None) -> TypeGuard[torch.dtype]:
+    """Tell whether `dtype` is given, and of integers."""
+    return dtype is not None and not dtype.is_floating_point and not dtype.is_complex
 
 
 def ready_for(x: Tensor, dtype: torch.dtype) -> Tensor:

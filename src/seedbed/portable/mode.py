@@ -69,7 +69,7 @@ class PortableMode(Scope):
 
     def _change(self, before: "_Active") -> None:
         _refuse_surroundings()
-        _threads.enter(before.settings)
+        _threads.enter()
         _refuse_threads()
         self._mode = before.modes[0] if before.modes else _Mode()
         if not before.modes:
@@ -99,20 +99,24 @@ class _Threads:
         self.inside: set[int] = set()
         self.outside = Settings.portable()
 
-    def enter(self, outside: Settings) -> None:
-        """Let this thread in; `outside` is in force."""
+    def enter(self) -> None:
+        """Let this thread in."""
         with self.lock:
-            self.outside = self.outside if self.inside else outside
+            if not self.inside:
+                self.outside = Settings.in_force()
             self.inside.add(threading.get_ident())
             Settings.portable().set()
 
     def restore(self, settings: Settings, *, inside: bool) -> None:
-        """Let this thread go back to `settings`, `inside` or out of portable mode."""
+        """Let this thread go back to `settings`, `inside` or out of portable mode; nothing where it was refused."""
+        thread = threading.get_ident()
         with self.lock:
             if inside:
-                self.inside.add(threading.get_ident())
+                self.inside.add(thread)
+            elif thread not in self.inside:
+                return
             else:
-                self.inside.discard(threading.get_ident())
+                self.inside.remove(thread)
                 whole = Settings.portable() if self.inside else self.outside
                 settings = replace(whole, flush=settings.flush)  # which is each thread's own
             settings.set()

@@ -88,7 +88,7 @@ def _inside(mode: AbstractContextManager[Any], function: Plan) -> Plan:
 def _of_each(func: Any, mode: AbstractContextManager[Any]) -> Plan | None:
     """Run ``_foreach_add_`` and its like for one tensor after another."""
     name = func._schema.name.partition("::")[2]
-    if not name.startswith("_foreach_"):
+    if func.namespace != "aten" or not name.startswith("_foreach_"):
         return None
     lists = [argument.name for argument in func._schema.arguments if isinstance(argument.type, torch.ListType)]
     single = getattr(aten, _OF_ONE.get(name[9:], name[9:]))
@@ -123,7 +123,7 @@ def _each(func: Any, single: Any, lists: list[str], *args: Any, **kwargs: Any) -
 
 def _of_functional(func: Any, mode: AbstractContextManager[Any]) -> Plan | None:
     """Run an in-place operation, or one with ``out``, by its functional form."""
-    functional = _functional(func)
+    functional = _functional(func) if func.namespace == "aten" else None
     return None if functional is None else _writing(func, plan(functional, mode))
 
 

@@ -166,6 +166,8 @@ def _addcdiv(out: Tensor | None, x: Tensor, one: Tensor, two: Tensor, *, value: 
 @also_in_place("lerp")
 def lerp(start: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) -> Tensor:
     """``start + weight * (end - start)``, from the end for weights of a half and more, as PyTorch does."""
+    if not start.is_floating_point():
+        raise NotImplementedError(f"lerp is not implemented for {start.dtype}")
     return _run(_lerp_by_tensor if isinstance(weight, Tensor) else _lerp, out, start, end, weight)
 
 

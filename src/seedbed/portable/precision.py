@@ -31,6 +31,8 @@ def in_wide_types(
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        if of_complex is not None and any(type(value) is complex for value in args):
+            return of_complex(*args, **kwargs)
         dtypes = {tensor.dtype for tensor in tensors((*args, *kwargs.values()))}
         if len(dtypes) == 1 and not dtypes.isdisjoint(_WIDE):
             return run(*args, **kwargs)
@@ -113,7 +115,8 @@ _MOST_FOUND = 4096
 def _result_dtypes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.dtype]:
     """Give the types of the results; none where PyTorch cannot say and nothing given is of floating point."""
     key = (func, torch.get_default_dtype(), _kinds(args), tuple(kwargs), _kinds(tuple(kwargs.values())))
-    if key not in _found:
+    found = _found.get(key)
+    if found is None:
         try:
             found = _asked(func, args, kwargs)
         except (NotImplementedError, RuntimeError) as error:
@@ -124,7 +127,7 @@ def _result_dtypes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         if len(_found) >= _MOST_FOUND:
             _found.clear()
         _found[key] = found
-    return _found[key]
+    return found
 
 
 def _kinds(values: Sequence[Any]) -> tuple[Any, ...]:

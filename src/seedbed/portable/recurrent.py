@@ -4,7 +4,7 @@ Elsewhere than on a CPU, PyTorch fuses the cells of LSTM and GRU, and multiplies
 instead of all at once, so that the weights' gradients are added up in another order. It does so above autograd, where
 a dispatch mode sees nothing of it.
 
-The order is that of ``aten/src/ATen/native/RNN.cpp``; of PyTorch's functions the arguments go by position.
+The order is that of ``aten/src/ATen/native/RNN.cpp``; of PyTorch's functions for layers the arguments go by position.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -159,12 +159,20 @@ def _weights(parameters: Sequence[Tensor], count: int, *, has_biases: bool) -> I
         yield Weights(*own) if has_biases else Weights(own[0], own[1], projection=own[2] if each == 3 else None)
 
 
-def _step(cell: Cell, x: Tensor, state: Tensor | Sequence[Tensor], *weights: Tensor) -> Any:
+def _step(
+    cell: Cell,
+    input: Tensor,  # noqa: A002 - PyTorch's names, by which these may be given
+    hx: Tensor | Sequence[Tensor],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> Any:
     """Take the arguments of `torch.lstm_cell`, `torch.gru_cell`, `torch.rnn_tanh_cell`."""
-    of_one = Weights(*weights)
-    if isinstance(state, Tensor):
-        return cell(of_one.input_gates(x), (state,), of_one)[0]
-    return cell(of_one.input_gates(x), tuple(state), of_one)
+    weights = Weights(w_ih, w_hh, b_ih, b_hh)
+    if isinstance(hx, Tensor):
+        return cell(weights.input_gates(input), (hx,), weights)[0]
+    return cell(weights.input_gates(input), tuple(hx), weights)
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -208,10 +216,11 @@ class _Switch:
 def _choosing(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function that runs `function`, or in portable mode and for what is not on a CPU, the other."""
 
-    def choose(x: Tensor, *args: Any) -> Any:
+    def choose(*args: Any, **kwargs: Any) -> Any:
+        x = args[0] if args else kwargs["input"]
         modes = _get_current_dispatch_mode_stack() if x.device.type != "cpu" else []
         inside = any(isinstance(mode, Portable) for mode in modes)
-        return (FUNCTIONS[function] if inside else function)(x, *args)
+        return (FUNCTIONS[function] if inside else function)(*args, **kwargs)
 
     return choose
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seedbed.portable.draws import digits
 from seedbed.portable.elementary import cos
 from seedbed.portable.scratch import constant
 from seedbed.portable.table import replaces
@@ -14,6 +15,9 @@ from seedbed.portable.table import replaces
 def _window(length: int, periodic: bool, weights: tuple[float, ...], options: dict[str, Any]) -> Tensor:  # noqa: FBT001
     """Add up ``weights[k] * cos(2 pi k x)`` for x from 0 to 1, without the last point if `periodic`."""
     dtype = options.get("dtype") or torch.get_default_dtype()
+    if not dtype.is_floating_point:
+        raise RuntimeError(f"windows are of floating point, not of {dtype}")
+    digits(dtype)
     if length <= 1:
         return torch.ones(length, dtype=dtype, device=options.get("device"))
     x = torch.arange(length, dtype=torch.int64, device=options.get("device"))

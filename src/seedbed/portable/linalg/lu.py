@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.elementary import log
+from seedbed.portable.linalg.shapes import check_matrices, check_square, check_system
 from seedbed.portable.linalg.triangular import substituted
 from seedbed.portable.sums.scans import product
 from seedbed.portable.sums.tree import total
@@ -68,6 +69,7 @@ def _solved(lu: Tensor, pivots: Tensor, b: Tensor, *, transposed: bool = False) 
 @replaces("linalg_lu_factor_ex")
 def linalg_lu_factor_ex(a: Tensor, *, pivot: bool = True, check_errors: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Give both factors in one matrix, the exchanges, and the first pivot that is 0."""
+    check_matrices(a, "linalg.lu_factor")
     lu, pivots, info = _factored(a, pivot=pivot)
     if check_errors:
         aten._linalg_check_errors(info, "torch.linalg.lu_factor_ex", is_matrix=a.ndim == 2)
@@ -84,6 +86,7 @@ def linalg_lu(a: Tensor, *, pivot: bool = True) -> tuple[Tensor, Tensor, Tensor]
 @replaces("linalg_lu_solve")
 def linalg_lu_solve(lu: Tensor, pivots: Tensor, b: Tensor, *, left: bool = True, adjoint: bool = False) -> Tensor:
     """Solve ``a x = b``, or with `left` False ``x a = b``; with `adjoint` for the transposed ``a``."""
+    check_system(lu, b, "linalg.lu_solve", left=left)
     if left:
         return _solved(lu, pivots, b, transposed=adjoint).to(b.dtype)
     return _solved(lu, pivots, b.mT, transposed=not adjoint).mT.to(b.dtype)
@@ -94,11 +97,12 @@ def linalg_solve_ex(
     a: Tensor, b: Tensor, *, left: bool = True, check_errors: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Solve ``a x = b``, or with `left` False ``x a = b``; gives the factors too."""
+    vector = b.ndim == 1 or (a.ndim - 1 == b.ndim and b.shape == a.shape[:-1])
+    columns = b.unsqueeze(-1) if vector else b
+    check_system(a, columns, "linalg.solve", left=left or vector)
     lu, pivots, info = _factored(a)
     if check_errors:
         aten._linalg_check_errors(info, "torch.linalg.solve_ex", is_matrix=a.ndim == 2)
-    vector = b.ndim == 1 or (a.ndim - 1 == b.ndim and b.shape == a.shape[:-1])
-    columns = b.unsqueeze(-1) if vector else b
     x = _solved(lu, pivots, columns) if left else _solved(lu, pivots, columns.mT, transposed=True).mT
     x = x.to(a.dtype)
     return x.squeeze(-1) if vector else x, lu.to(a.dtype), pivots, info
@@ -107,6 +111,7 @@ def linalg_solve_ex(
 @replaces("linalg_inv_ex")
 def linalg_inv_ex(a: Tensor, *, check_errors: bool = False) -> tuple[Tensor, Tensor]:
     """Invert, and give the first pivot that is 0."""
+    check_square(a, "linalg.inv")
     lu, pivots, info = _factored(a)
     if check_errors:
         aten._linalg_check_errors(info, "linalg.inv_ex", is_matrix=a.ndim == 2)
@@ -128,6 +133,7 @@ def _sign(lu: Tensor, pivots: Tensor) -> Tensor:
 @replaces("_linalg_det")
 def linalg_det(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Multiply the pivots."""
+    check_square(a, "linalg.det")
     lu, pivots, _ = _factored(_of_gradient(a))
     diagonal = lu.diagonal(0, -2, -1)
     return (product(diagonal, -1) * _sign(lu, pivots)).to(a.dtype), lu.to(a.dtype), pivots
@@ -136,6 +142,7 @@ def linalg_det(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 @replaces("_linalg_slogdet")
 def linalg_slogdet(a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Give the sign of the determinant, and the logarithm of its absolute value as the sum of those of the pivots."""
+    check_square(a, "linalg.slogdet")
     lu, pivots, _ = _factored(_of_gradient(a))
     diagonal = lu.diagonal(0, -2, -1)
     sign = product(diagonal.sign(), -1) * _sign(lu, pivots)

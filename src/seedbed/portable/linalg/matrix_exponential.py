@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.fixed_point import exponent, power
+from seedbed.portable.linalg.shapes import check_square
 from seedbed.portable.products import rounded
 from seedbed.portable.table import replaces
 
@@ -14,6 +15,7 @@ _TERMS = 18
 @replaces("linalg_matrix_exp")
 def linalg_matrix_exp(a: Tensor) -> Tensor:
     """``exp(a)`` of each matrix ``(..., n, n)``, in float64; infinite or NaN where an element is."""
+    check_square(a, "linalg.matrix_exp")
     if not a.numel():
         return a.clone()
     wide = a.to(torch.float64).reshape(-1, *a.shape[-2:])

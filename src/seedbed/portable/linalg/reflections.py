@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.elementary import sqrt
+from seedbed.portable.linalg.shapes import check_matrices
 from seedbed.portable.sums.tree import total
 from seedbed.portable.table import replaces
 
@@ -29,6 +30,7 @@ def linalg_qr(a: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
     """
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"qr received unrecognized mode {mode!r}: it is one of 'reduced', 'complete' and 'r'")
+    check_matrices(a, "linalg.qr")
     rows, columns = a.shape[-2:]
     width = min(rows, columns)
     r = a.to(torch.float64).clone()
@@ -69,6 +71,7 @@ def _apply(a: Tensor, vector: Tensor, factor: Tensor) -> None:
 @replaces("geqrf")
 def geqrf(a: Tensor) -> tuple[Tensor, Tensor]:
     """Give ``r`` with the reflections' vectors below its diagonal, and their factors; see `linalg_qr`."""
+    check_matrices(a, "geqrf")
     rows, columns = a.shape[-2:]
     r = a.to(torch.float64).clone()
     factors = torch.zeros(*a.shape[:-2], min(rows, columns), dtype=torch.float64, device=a.device)
@@ -82,7 +85,10 @@ def geqrf(a: Tensor) -> tuple[Tensor, Tensor]:
 @replaces("linalg_householder_product")
 def linalg_householder_product(a: Tensor, tau: Tensor) -> Tensor:
     """Multiply the reflections whose vectors are below the diagonal of ``a``; as many columns as ``a`` has."""
+    check_matrices(a, "linalg.householder_product")
     rows, columns = a.shape[-2:]
+    if not rows >= columns >= tau.shape[-1]:
+        raise RuntimeError(f"linalg.householder_product: {rows} rows, {columns} columns, {tau.shape[-1]} reflections")
     vectors, factors = a.to(torch.float64), tau.to(torch.float64)
     q = torch.eye(rows, columns, dtype=torch.float64, device=a.device).expand(a.shape).clone()
     for column in reversed(range(tau.shape[-1])):

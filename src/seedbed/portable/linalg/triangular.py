@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.elementary import sqrt
+from seedbed.portable.linalg.shapes import check_square, check_system
 from seedbed.portable.table import replaces
 
 aten = torch.ops.aten
@@ -39,6 +40,7 @@ def linalg_solve_triangular(
     a: Tensor, b: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Tensor:
     """Solve ``a x = b``, or with `left` False ``x a = b``; batches broadcast."""
+    check_system(a, b, "linalg.solve_triangular", left=left)
     wide, given = a.to(torch.float64), b.to(torch.float64)
     if left:
         return substituted(wide, given, upper=upper, unit=unitriangular).to(a.dtype)
@@ -54,6 +56,7 @@ def triangular_solve(
     unitriangular: bool = False,  # noqa: FBT001, FBT002
 ) -> tuple[Tensor, Tensor]:
     """Solve ``a x = b``, or that with the transposed ``a``; gives a copy of ``a`` too."""
+    check_system(a, b, "triangular_solve")
     used = a.mT if transpose else a
     solution = linalg_solve_triangular(used, b, upper=upper != transpose, unitriangular=unitriangular)
     return solution, _same_batch(a, b)[0].clone()
@@ -76,6 +79,7 @@ def _cholesky(a: Tensor) -> tuple[Tensor, Tensor]:
 @replaces("linalg_cholesky_ex")
 def linalg_cholesky_ex(a: Tensor, *, upper: bool = False, check_errors: bool = False) -> tuple[Tensor, Tensor]:
     """Give the factor, lower or upper triangular, of a symmetric positive definite matrix, and where it failed."""
+    check_square(a, "linalg.cholesky")
     factor, info = _cholesky(a.mT if upper else a)
     if check_errors:
         aten._linalg_check_errors(info, "linalg.cholesky_ex", is_matrix=a.ndim == 2)
@@ -99,6 +103,7 @@ def cholesky(a: Tensor, upper: bool = False) -> Tensor:  # noqa: FBT001, FBT002
 @replaces("cholesky_solve")
 def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:  # noqa: FBT001, FBT002
     """Solve ``a x = b``, given the factor of ``a``."""
+    check_system(factor, b, "cholesky_solve")
     lower = (factor.mT if upper else factor).to(torch.float64)
     half = substituted(lower, b.to(torch.float64), upper=False)
     return substituted(lower.mT, half, upper=True).to(b.dtype)
@@ -107,5 +112,6 @@ def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:  #
 @replaces("cholesky_inverse")
 def cholesky_inverse(factor: Tensor, upper: bool = False) -> Tensor:  # noqa: FBT001, FBT002
     """Invert a matrix, given its factor."""
+    check_square(factor, "cholesky_inverse")
     one = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
     return cholesky_solve(one, factor, upper)

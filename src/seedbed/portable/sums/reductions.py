@@ -9,17 +9,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from seedbed.portable.conversion import into_integers, ready_for
 from seedbed.portable.elementary import sqrt
 from seedbed.portable.scratch import constant
 from seedbed.portable.sums.tree import count, dimensions, total, without
 from seedbed.portable.table import replaces
+
+aten = torch.ops.aten
 
 Dims = Sequence[int] | int | None
 
 
 @replaces("sum", integers=True)
 def sum_(x: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Tensor:
-    """Add up."""
+    """Add up; as integers, where `dtype` is of these."""
+    if into_integers(dtype):
+        return aten.sum(ready_for(x, dtype), dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
     x = x.to(dtype or x.dtype)
     return total(x, dim, keepdim=keepdim).to(x.dtype)
 
@@ -33,6 +38,8 @@ def nansum(x: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: torch.d
 @replaces("mean")
 def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Tensor:
     """Add up and divide by the count; rounded once."""
+    if into_integers(dtype):
+        raise RuntimeError(f"mean(): dtype must be either a floating point or complex dtype. Got: {dtype}")
     x = x.to(dtype or x.dtype)
     return _mean(x, dimensions(x, dim), keepdim=keepdim).to(x.dtype)
 

@@ -9,9 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from seedbed.portable.conversion import into_integers, ready_for
 from seedbed.portable.elementary import exp, log
 from seedbed.portable.sums.tree import dimensions, three_parts
 from seedbed.portable.table import replaces
+
+aten = torch.ops.aten
 
 _STEPS = 16
 
@@ -22,24 +25,33 @@ Combine = Callable[[Tensor, Tensor], Tensor]
 @replaces("cumsum", integers=True)
 def cumsum(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
     """Add up what is before each element along `dim`, and itself, in float64; the dtype of `x`, or `dtype`."""
+    if into_integers(dtype):
+        return aten.cumsum(ready_for(x, dtype), dim, dtype=dtype)  # type: ignore[no-any-return]
     return _scanned(x.to(dtype or x.dtype), dim, torch.Tensor.add_)
 
 
 @replaces("cumprod", integers=True)
 def cumprod(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
     """Multiply up what is before each element along `dim`, and itself, in float64; the dtype of `x`, or `dtype`."""
+    if into_integers(dtype):
+        return aten.cumprod(ready_for(x, dtype), dim, dtype=dtype)  # type: ignore[no-any-return]
     return _scanned(x.to(dtype or x.dtype), dim, torch.Tensor.mul_)
 
 
 @replaces("logcumsumexp")
 def logcumsumexp(x: Tensor, dim: int) -> Tensor:
     """Give the logarithm of the running sum of exponentials, in float64; the dtype of `x`."""
+    if not x.is_floating_point():
+        raise NotImplementedError(f"logcumsumexp is not implemented for {x.dtype}")
     return _scanned(x, dim, _log_add_exp)
 
 
 @replaces("prod", integers=True)
 def prod(x: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Tensor:  # noqa: FBT001, FBT002
     """Multiply the elements along `dim`, or all; halves are multiplied with each other, in float64."""
+    if into_integers(dtype):
+        dims = () if dim is None else (dim, keepdim)
+        return aten.prod(ready_for(x, dtype), *dims, dtype=dtype)  # type: ignore[no-any-return]
     x = x.to(dtype or x.dtype)
     parts = x.reshape(1, -1, 1) if dim is None else three_parts(x, *dimensions(x, dim) or [0])
     product = _product(parts.to(torch.float64, copy=True)).to(x.dtype)
