@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
-from seedbed.portable import recurrent
+from seedbed.portable import autocast, recurrent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Settings:
         Whether `torch.einsum` asks the package opt_einsum, where that is installed, for the order of its products.
     recurrent
         Recurrent layers on a GPU, in this mode, take the steps that they take on a CPU.
+    autocast
+        Autocast on a GPU goes by the lists of operations that it has on a CPU.
     flush
         Subnormal numbers are flushed to zero on the CPU, in this thread.
     """
@@ -49,6 +51,7 @@ class Settings:
     einsum: bool
     flush: bool
     recurrent: bool
+    autocast: bool
     deterministic: int
     single_steps: bool
 
@@ -66,6 +69,7 @@ class Settings:
             einsum=False,
             flush=False,
             recurrent=True,
+            autocast=torch.cuda.is_available(),  # elsewhere it has no use, and takes some milliseconds
             deterministic=0,
             single_steps=True,
         )
@@ -84,6 +88,7 @@ class Settings:
             einsum=torch.backends.opt_einsum.enabled,
             flush=_flushes(),
             recurrent=recurrent.functions.on,
+            autocast=autocast.lists.on,
             deterministic=torch.get_deterministic_debug_mode(),
             single_steps=_steps.handle is not None,
         )
@@ -101,6 +106,7 @@ class Settings:
         if self.flush != _flushes():
             torch.set_flush_denormal(self.flush)
         recurrent.functions.switch(self.recurrent)
+        autocast.lists.switch(self.autocast)
         torch.set_deterministic_debug_mode(self.deterministic)
         _steps.switch(self.single_steps)
 

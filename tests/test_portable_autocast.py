@@ -1,0 +1,250 @@
+"""Autocast on a GPU, without a GPU: tensors of CUDA's types and shapes, without numbers, through PyTorch's own lists.
+
+What is asked of portable mode, of which operations and types, is the same as on a CPU.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from seedbed.portable import PortableMode, autocast
+
+Make = Callable[..., Tensor]
+"""Makes a tensor of a shape, on the device; of `low` precision, of the type that autocast casts to."""
+
+
+def on_the_list_of_cuda_alone(make: Make) -> list[Any]:
+    x = make(4, 4, low=True)
+    return [
+        x.exp(),
+        x.pow(2),
+        x.softmax(1),
+        x.log_softmax(1),
+        x.sum(),
+        x.cumsum(0),
+        x.norm(),
+        x.reciprocal(),
+        F.layer_norm(x, (4,)),
+        F.group_norm(x, 2),
+        F.softplus(x),
+        F.cosine_similarity(x, x),
+    ]
+
+
+def on_the_list_of_a_cpu_alone(make: Make) -> list[Any]:
+    x = make(1, 1, 4, 4, 4, low=True)
+    return [
+        x[0, 0, 0].trace(),
+        x.quantile(0.5),
+        torch.linalg.inv(x[0, 0, 0]),
+        torch.fft.fft(x),
+        torch.polar(x, x),
+        F.avg_pool3d(x, 2),
+        F.max_pool3d(x, 2),
+        F.adaptive_avg_pool3d(x, 2),
+        F.pad(x[0, 0], (1, 1), mode="reflect"),
+        F.pad(x[0, 0], (1, 1), mode="replicate"),
+    ]
+
+
+def on_both_lists(make: Make) -> list[Any]:
+    x, low = make(4, 4), make(4, 4, low=True)
+    probability, grid = low.sigmoid(), make(1, 4, 4, 2, low=True)
+    return [
+        x @ x,
+        x @ low,
+        x.prod(),
+        low.prod(),
+        low.prod(0, dtype=low.dtype),
+        F.prelu(x, x[0]),
+        F.linear(low, x, x[0]),
+        torch.cdist(low, low),
+        torch.linalg.vecdot(x, x),
+        F.mse_loss(low, low),
+        F.cross_entropy(low, make(4).long()),
+        F.binary_cross_entropy(probability, probability),  # CUDA's would refuse it
+        F.binary_cross_entropy_with_logits(low, probability),
+        F.grid_sample(low[None, None], grid, align_corners=False),
+        F.scaled_dot_product_attention(x[None], x[None], x[None]),
+    ]
+
+
+def of_two_types(make: Make) -> list[Any]:
+    x, low = make(4, 4), make(4, 4, low=True)
+    return [
+        torch.cat([x, low]),
+        torch.stack([low, low]),
+        torch.index_copy(x, 0, make(4).long(), low),
+        torch.index_copy(low, 0, make(4).long(), x),
+        torch.index_copy(low, 0, make(4).long(), low),
+        torch.addcmul(x, low, low),
+        torch.atan2(x, low),
+        torch.mm(x.double(), x.double()),
+    ]
+
+
+def products_by_other_names(make: Make) -> list[Any]:
+    x = make(4, 4)
+    return [
+        torch.einsum("ij,jk->ik", x, x),
+        torch.tensordot(x, x, 1),
+        torch.linalg.multi_dot([x, x, x]),
+        x.mv(x[0]),
+        x[0].addmv(x, x[0]),
+        x.addr(x[0], x[0]),
+        x[0].dot(x[0]),
+        torch.bilinear(x, x, make(3, 4, 4), None),
+        torch.convolution(x[None], make(2, 4, 3), None, [1], [1], [1], False, [0], 1),
+    ]
+
+
+def convolutions(make: Make) -> list[Any]:
+    signal, image, volume = make(1, 2, 9), make(1, 2, 9, 9), make(1, 2, 5, 5, 5)
+    return [
+        F.conv1d(signal, make(3, 2, 3), make(3), padding=1),
+        F.conv1d(signal, make(3, 2, 4), padding="same"),
+        F.conv1d(signal, make(3, 2, 3), padding="same", dilation=2),
+        F.conv2d(image, make(3, 2, 3, 2), make(3), padding="same", dilation=(1, 3)),
+        F.conv2d(image, make(4, 1, 2, 2), padding="same", groups=2),
+        F.conv2d(image, make(3, 2, 3, 3), stride=2, padding="valid"),
+        F.conv3d(volume, make(3, 2, 2, 3, 4), padding="same"),
+        F.conv3d(volume, make(3, 2, 2, 3, 4), padding="valid"),
+        F.conv_transpose2d(image, make(2, 3, 3, 3)),
+    ]
+
+
+def networks(make: Make) -> list[Any]:
+    device = make(1).device
+    with device:
+        recurrent = nn.LSTM(4, 5, 2), nn.GRU(4, 5, bidirectional=True), nn.RNN(4, 5)
+        encoder, decoder = nn.TransformerEncoderLayer(8, 2, 16, 0.0), nn.TransformerDecoderLayer(8, 2, 16, 0.0)
+        block = nn.Sequential(nn.Conv2d(2, 4, 3, padding="same"), nn.GroupNorm(2, 4), nn.ReLU(), nn.AvgPool2d(2))
+    found: list[Any] = [layer.requires_grad_(False)(make(3, 2, 4)) for layer in recurrent]
+    seen = encoder.requires_grad_(False)(make(3, 2, 8))
+    found.append(decoder.requires_grad_(False)(make(4, 2, 8), seen))
+    return [*found, block.requires_grad_(False)(make(2, 2, 6, 6))]
+
+
+PROGRAMS = [
+    on_the_list_of_cuda_alone,
+    on_the_list_of_a_cpu_alone,
+    on_both_lists,
+    of_two_types,
+    products_by_other_names,
+    convolutions,
+    networks,
+]
+
+
+WITHOUT_NUMBERS = FakeTensorMode()
+
+
+class Asked(TorchDispatchMode):
+    """Writes down which operations are asked for, of which types and shapes.
+
+    Not those of `FREE`: casts and padding come in another order, and neither rounds what the other has made.
+    """
+
+    FREE = frozenset(
+        {torch.ops.aten._to_copy.default, torch.ops.aten.constant_pad_nd.default, torch.ops.prim.device.default}
+    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in self.FREE:
+            self.operations.append(f"{func} {[_kind(each) for each in tree_leaves(args) if isinstance(each, Tensor)]}")
+        return func(*args, **(kwargs or {}))
+
+
+def _kind(x: Tensor) -> tuple[torch.dtype, tuple[int, ...]]:
+    return x.dtype, tuple(x.shape)
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let portable mode do what it does where there is a GPU, and a PyTorch without CUDA take its device.
+
+    PyTorch looks for what guards a device in a table, by the number of its type; a CPU's (0) does nothing.
+    """
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib/libc10.so"))
+    guards = (ctypes.c_void_p * 2).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
+    before = guards[1]
+    guards[1] = before or guards[0]
+    yield
+    guards[1] = before
+
+
+def answers(program: Callable[[Make], list[Any]], device: str, dtype: torch.dtype) -> tuple[list[str], list[Any]]:
+    """Run a program below autocast: give what it asks for, and the types and shapes of its results."""
+    asked = Asked()
+    with WITHOUT_NUMBERS:
+        torch.set_autocast_enabled(device, True)  # `torch.autocast` looks for the GPU
+        torch.set_autocast_dtype(device, dtype)
+        torch.autocast_increment_nesting()
+        try:
+            with asked:
+                results = program(
+                    lambda *shape, low=False: torch.empty(shape, device=device, dtype=dtype if low else None)
+                )
+        finally:
+            torch.set_autocast_enabled(device, False)
+            torch.autocast_decrement_nesting()
+            torch.clear_autocast_cache()
+    return asked.operations, tree_map_only(Tensor, _kind, results)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.filterwarnings("ignore:Using padding='same'", "ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_gpu_is_asked_for_what_a_cpu_is_asked_for(program: Callable[[Make], list[Any]], dtype: torch.dtype) -> None:
+    with PortableMode():
+        found = answers(program, "cuda", dtype)
+        assert found == answers(program, "cpu", dtype)
+    if program is not networks:  # outside, oneDNN has an LSTM of its own, of another type
+        assert answers(program, "cpu", dtype)[1] == found[1]
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_pytorchs_own_lists_are_others_and_come_back() -> None:
+    before = answers(on_the_list_of_cuda_alone, "cuda", torch.bfloat16)
+    with PortableMode():
+        inside = answers(on_the_list_of_cuda_alone, "cuda", torch.bfloat16)
+    assert before == answers(on_the_list_of_cuda_alone, "cuda", torch.bfloat16) != inside
+    assert not autocast.lists.on
+    with pytest.raises(RuntimeError, match="unsafe to autocast"):
+        answers(on_both_lists, "cuda", torch.bfloat16)
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+@pytest.mark.parametrize("options", [{"stride": 2, "padding": "same"}, {"padding": "another"}])
+def test_what_a_convolution_may_not_be_is_pytorchs_to_say(options: dict[str, Any]) -> None:
+    with PortableMode():
+        for device in ("cuda", "cpu"):
+            with pytest.raises(RuntimeError, match="padding"):
+                answers(lambda make: [F.conv1d(make(1, 1, 5), make(1, 1, 3), **options)], device, torch.bfloat16)
+
+
+def test_without_a_gpu_nothing_is_put_in_place() -> None:
+    with PortableMode():
+        assert not autocast.lists.on
+
+
+def test_each_operation_is_on_pytorchs_list() -> None:
+    """A list of ours that names what a newer PyTorch no longer has, or has another rule for, would be of no effect."""
+    named = autocast.LOWER | autocast.REFUSED | autocast.WIDEST | set(autocast.PADDED)
+    assert named <= autocast._names("AutocastCPU")
+    assert autocast._names("AutocastCUDA") >= autocast.LOWER
