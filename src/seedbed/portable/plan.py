@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seedbed.errors import NotPortableError
 from seedbed.portable import operations as operations
+from seedbed.portable.decomposed import NO_GRADIENT
 from seedbed.portable.precision import by_type, in_wide_types
 from seedbed.portable.table import COMPLEX, OPERATIONS
 
@@ -65,7 +66,16 @@ def _taken_apart(func: Any, mode: AbstractContextManager[Any]) -> Plan | None:
     from torch._decomp import decomposition_table  # takes a second to import: only where it is needed
 
     decomposition = decomposition_table.get(func)
-    return None if decomposition is None else _inside(mode, decomposition)
+    if decomposition is None:
+        return None
+    run = _inside(mode, decomposition)
+    return partial(_without_gradient, run, NO_GRADIENT[operation.name]) if operation.name in NO_GRADIENT else run
+
+
+def _without_gradient(run: Plan, reason: str, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    if x.dtype in {torch.float32, torch.complex64} and x.requires_grad and torch.is_grad_enabled():
+        raise NotPortableError(f"{reason}: call it under torch.no_grad(), or write it out")
+    return run(x, *args, **kwargs)
 
 
 def _inside(mode: AbstractContextManager[Any], function: Plan) -> Plan:
