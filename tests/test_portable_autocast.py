@@ -3,23 +3,20 @@
 What is asked of portable mode, of which operations and types, is the same as on a CPU.
 """
 
-import ctypes
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F  # noqa: N812 - its usual name
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from seedbed.portable import PortableMode, autocast
+from tests.portable_asked import answers, cuda
 
 Make = Callable[..., Tensor]
 """Makes a tensor of a shape, on the device; of `low` precision, of the type that autocast casts to."""
+Program = Callable[[Make], list[Any]]
 
 
 def on_the_list_of_cuda_alone(make: Make) -> list[Any]:
@@ -145,88 +142,44 @@ PROGRAMS = [
 ]
 
 
-WITHOUT_NUMBERS = FakeTensorMode()
-
-
-class Asked(TorchDispatchMode):
-    """Writes down which operations are asked for, of which types and shapes.
-
-    Not those of `FREE`: casts and padding come in another order, and neither rounds what the other has made.
-    """
-
-    FREE = frozenset(
-        {torch.ops.aten._to_copy.default, torch.ops.aten.constant_pad_nd.default, torch.ops.prim.device.default}
-    )
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.operations: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func not in self.FREE:
-            self.operations.append(f"{func} {[_kind(each) for each in tree_leaves(args) if isinstance(each, Tensor)]}")
-        return func(*args, **(kwargs or {}))
-
-
-def _kind(x: Tensor) -> tuple[torch.dtype, tuple[int, ...]]:
-    return x.dtype, tuple(x.shape)
-
-
 @pytest.fixture
 def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let portable mode do what it does where there is a GPU, and a PyTorch without CUDA take its device.
-
-    PyTorch looks for what guards a device in a table, by the number of its type; a CPU's (0) does nothing.
-    """
+    """Let portable mode do what it does where there is a GPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib/libc10.so"))
-    guards = (ctypes.c_void_p * 2).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
-    before = guards[1]
-    guards[1] = before or guards[0]
-    yield
-    guards[1] = before
+    with cuda():
+        yield
 
 
-def answers(program: Callable[[Make], list[Any]], device: str, dtype: torch.dtype) -> tuple[list[str], list[Any]]:
+def asked_by(program: Program, device: str, dtype: torch.dtype) -> tuple[list[str], list[Any]]:
     """Run a program below autocast: give what it asks for, and the types and shapes of its results."""
-    asked = Asked()
-    with WITHOUT_NUMBERS:
-        torch.set_autocast_enabled(device, True)  # `torch.autocast` looks for the GPU
-        torch.set_autocast_dtype(device, dtype)
-        torch.autocast_increment_nesting()
-        try:
-            with asked:
-                results = program(
-                    lambda *shape, low=False: torch.empty(shape, device=device, dtype=dtype if low else None)
-                )
-        finally:
-            torch.set_autocast_enabled(device, False)
-            torch.autocast_decrement_nesting()
-            torch.clear_autocast_cache()
-    return asked.operations, tree_map_only(Tensor, _kind, results)
+
+    def make(*shape: int, low: bool = False) -> Tensor:
+        return torch.empty(shape, device=device, dtype=dtype if low else None)
+
+    return answers(lambda: program(make), device, dtype)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.filterwarnings("ignore:Using padding='same'", "ignore:Accessing the data pointer of FakeTensor")
 @pytest.mark.usefixtures("on_a_gpu")
-def test_a_gpu_is_asked_for_what_a_cpu_is_asked_for(program: Callable[[Make], list[Any]], dtype: torch.dtype) -> None:
+def test_a_gpu_is_asked_for_what_a_cpu_is_asked_for(program: Program, dtype: torch.dtype) -> None:
     with PortableMode():
-        found = answers(program, "cuda", dtype)
-        assert found == answers(program, "cpu", dtype)
+        found = asked_by(program, "cuda", dtype)
+        assert found == asked_by(program, "cpu", dtype)
     if program is not networks:  # outside, oneDNN has an LSTM of its own, of another type
-        assert answers(program, "cpu", dtype)[1] == found[1]
+        assert asked_by(program, "cpu", dtype)[1] == found[1]
 
 
 @pytest.mark.usefixtures("on_a_gpu")
 def test_pytorchs_own_lists_are_others_and_come_back() -> None:
-    before = answers(on_the_list_of_cuda_alone, "cuda", torch.bfloat16)
+    before = asked_by(on_the_list_of_cuda_alone, "cuda", torch.bfloat16)
     with PortableMode():
-        inside = answers(on_the_list_of_cuda_alone, "cuda", torch.bfloat16)
-    assert before == answers(on_the_list_of_cuda_alone, "cuda", torch.bfloat16) != inside
+        inside = asked_by(on_the_list_of_cuda_alone, "cuda", torch.bfloat16)
+    assert before == asked_by(on_the_list_of_cuda_alone, "cuda", torch.bfloat16) != inside
     assert not autocast.lists.on
     with pytest.raises(RuntimeError, match="unsafe to autocast"):
-        answers(on_both_lists, "cuda", torch.bfloat16)
+        asked_by(on_both_lists, "cuda", torch.bfloat16)
 
 
 @pytest.mark.usefixtures("on_a_gpu")
@@ -235,7 +188,7 @@ def test_what_a_convolution_may_not_be_is_pytorchs_to_say(options: dict[str, Any
     with PortableMode():
         for device in ("cuda", "cpu"):
             with pytest.raises(RuntimeError, match="padding"):
-                answers(lambda make: [F.conv1d(make(1, 1, 5), make(1, 1, 3), **options)], device, torch.bfloat16)
+                asked_by(lambda make: [F.conv1d(make(1, 1, 5), make(1, 1, 3), **options)], device, torch.bfloat16)
 
 
 def test_without_a_gpu_nothing_is_put_in_place() -> None:

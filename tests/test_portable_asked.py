@@ -1,0 +1,44 @@
+"""What a GPU asks portable mode for is what a CPU asks for, without a GPU: PyTorch's own samples of its operations.
+
+What decides above the mode (composite operations, autocast, autograd's formulas) is in PyTorch, and a new version of it
+may decide otherwise; then this fails, and names the operation.
+"""
+
+import pytest
+import torch
+
+from tests.portable_asked import cuda, differing
+
+DROPOUT = "is asked for in one operation, of which the mode makes the steps of a CPU (test_portable_random.py)"
+SAVED = "saves for the gradient what a GPU needs; in the mode it is what the replaced operation gives, on any device"
+KERNELS = "asks for a kernel that a PyTorch without CUDA does not have"
+NUMBERS = "asks for numbers, which there are none"
+KNOWN = {
+    "nn.functional.dropout": DROPOUT,
+    "nn.functional.multi_head_attention_forward": DROPOUT,
+    "nn.functional.scaled_dot_product_attention": DROPOUT,
+    "nn.functional.embedding_bag": SAVED,
+    "nn.functional.logsigmoid": SAVED,
+    "nn.functional.multilabel_soft_margin_loss": SAVED,
+    "geqrf": KERNELS,
+    "histogram": KERNELS,
+    "histogramdd": KERNELS,
+    "nn.functional.mish": KERNELS,
+    "nn.functional.multi_margin_loss": KERNELS,
+    "nn.functional.multilabel_margin_loss": KERNELS,
+    "nn.functional.silu": KERNELS,
+    "to_sparse": KERNELS,
+    "nn.functional.ctc_loss": NUMBERS,
+    "tensor_split": NUMBERS,
+    "renorm": "its gradient has norms of another type; refused (test_portable_plan.py)",
+}
+"""What is asked for otherwise, and why it makes no difference."""
+
+
+@pytest.mark.filterwarnings("ignore")  # which would be exceptions, once a process
+def test_a_gpu_asks_for_what_a_cpu_asks_for() -> None:
+    with cuda():
+        found, count = differing(1, torch.bfloat16)  # below autocast, whose lists are one of the things that decide
+    assert found.keys() <= KNOWN.keys(), found
+    assert "renorm" in found, "the comparison finds nothing"
+    assert count > 500
