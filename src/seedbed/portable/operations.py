@@ -9,6 +9,7 @@ from seedbed.portable import ctc as ctc
 from seedbed.portable import decomposed as decomposed
 from seedbed.portable import exact as exact
 from seedbed.portable import fourier as fourier
+from seedbed.portable import gradient_scaling as gradient_scaling
 from seedbed.portable import losses as losses
 from seedbed.portable import padding as padding
 from seedbed.portable import pointwise as pointwise

@@ -159,8 +159,10 @@ def _outs(func: Any) -> list[str]:
 
 def _in_place(func: Any) -> bool:
     first = next(iter(func._schema.arguments), None)
+    if first is None or first.alias_info is None or not isinstance(first.type, torch.TensorType):
+        return False
     name: str = func._schema.name
-    return name.endswith("_") and first is not None and first.alias_info is not None and first.alias_info.is_write
+    return name.endswith("_") and bool(first.alias_info.is_write)
 
 
 def _writing(func: Any, run: Plan) -> Plan:
