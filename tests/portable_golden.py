@@ -1,8 +1,12 @@
 """Writes down the bits of this machine, to be compared with on others: ``python -m tests.portable_golden``.
 
-Only what is the same under all settings here is written.
+Only what is the same under all settings here is written. On another machine, this says what is not the same there; all
+of it runs in one process, so that an emulator of a processor will do, too::
+
+    PYTHONHASHSEED=0 python -m tests.portable_golden --compare
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -11,8 +15,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.portable_runs import GOLDEN, ROOT, answers
-from tests.portable_sweep import read
+from tests import portable_sweep
+from tests.portable_runs import GOLDEN, ROOT, answer, answers, golden
+from tests.portable_sweep import differences, read
 
 FUNCTIONS = (
     "tests.test_portable_activations:everything",
@@ -52,7 +57,26 @@ def _sweep(out: Path, environ: dict[str, str], arguments: tuple[str, ...]) -> Pa
     return out
 
 
-def main() -> None:
+def compare() -> bool:
+    """Compare this process with both files, say what differs, and whether nothing does."""
+    differing = []
+    for name, expected in golden().items():
+        found = answer(name)
+        assert not isinstance(found, str), found
+        other = [key for key, bits in expected.items() if found.get(key) != bits]
+        print(f"{name}: {len(expected) - len(other)} of {len(expected)} the same", *other, sep="\n  ", flush=True)
+        differing += other
+    with tempfile.TemporaryDirectory() as folder:
+        lines = f"{folder}/lines.jsonl"
+        portable_sweep.main([lines, "--limit=3", "--bits-alone"])
+        samples, shared = differences(str(SAMPLES), lines)
+    apart = len(read(str(SAMPLES))) - shared
+    same = f"{shared - len(samples)} of {shared} the same, {apart} drawn otherwise"
+    print(f"PyTorch's samples: {same}", *samples, sep="\n  ")
+    return not differing + samples
+
+
+def write() -> None:
     """Write both files."""
     found = {}
     for name in FUNCTIONS:
@@ -65,5 +89,15 @@ def main() -> None:
     SAMPLES.write_text("\n".join(kept) + "\n", encoding="utf-8")
 
 
+def main(argv: list[str]) -> int:
+    """Write both files, or compare with them."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--compare", action="store_true", help="say where this machine has other bits; exit 1 then")
+    if parser.parse_args(argv).compare:
+        return 0 if compare() else 1
+    write()
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

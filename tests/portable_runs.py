@@ -83,7 +83,8 @@ def _processes() -> list[_Process]:
     return [_Process(environ) for environ in SETTINGS]
 
 
-def _answer(name: str) -> dict[str, str] | str:
+def answer(name: str) -> dict[str, str] | str:
+    """Give the fingerprints of what the function `name` returns in this process, or the traceback of what it raised."""
     module, _, function = name.strip().partition(":")
     try:
         made = fingerprints(getattr(import_module(module), function)())
@@ -94,4 +95,4 @@ def _answer(name: str) -> dict[str, str] | str:
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        print(json.dumps(_answer(line)), flush=True)
+        print(json.dumps(answer(line)), flush=True)

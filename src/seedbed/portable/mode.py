@@ -16,6 +16,7 @@ from torch._subclasses import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
+from seedbed.portable import ordered
 from seedbed.portable.place import refused
 from seedbed.portable.plan import Plan, plan
 from seedbed.portable.recurrent import Portable
@@ -102,6 +103,7 @@ class _Threads:
     def enter(self) -> None:
         """Let this thread in."""
         with self.lock:
+            ordered.register()
             if not self.inside:
                 self.outside = Settings.in_force()
             self.inside.add(threading.get_ident())

@@ -1,0 +1,120 @@
+"""Functions that C++ evaluates in an order that compilers choose: here in one, on x86 too, where GCC has the other."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from seedbed.portable import PortableMode
+
+DIFF = torch.diff
+"""As a program has it that imported the function before portable mode began."""
+
+
+def gradient(x: Tensor) -> Tensor:
+    center = x[2:] - x[:-2]
+    return torch.cat([x[1:2] - x[:1], center / 2, x[-1:] - x[-2:-1]])
+
+
+def trapezoid(x: Tensor) -> Tensor:
+    total = x.sum(0)
+    return (total - (x[0] + x[-1]) * 0.5) * 0.3
+
+
+def poisson(x: Tensor) -> Tensor:
+    loss = OTHER.exp() - x * OTHER
+    stirling = x * x.log() - x + 0.5 * torch.log(2 * math.pi * x)
+    return loss + stirling.masked_fill(x <= 1, 0)
+
+
+OTHER = torch.rand(40, 50, generator=torch.Generator().manual_seed(1))
+IN_ORDER: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "diff": (lambda x: DIFF(x, dim=0), lambda x: x[1:] - x[:-1]),
+    "method": (lambda x: x.diff(dim=0), lambda x: x[1:] - x[:-1]),
+    "gradient": (lambda x: torch.gradient(x, dim=0)[0], gradient),
+    "trapezoid": (lambda x: torch.trapezoid(x, dx=0.3, dim=0), trapezoid),
+    "trapz": (lambda x: torch.trapz(x, dx=0.3, dim=0), trapezoid),
+    "kl_div": (lambda x: functional.kl_div(OTHER, x, reduction="none"), lambda x: torch.xlogy(x, x) - x * OTHER),
+    "kl_div of logarithms": (
+        lambda x: functional.kl_div(OTHER, x, reduction="none", log_target=True),
+        lambda x: x.exp() * (x - OTHER),
+    ),
+    "poisson_nll_loss": (lambda x: functional.poisson_nll_loss(OTHER, x, full=True, reduction="none"), poisson),
+}
+"""A function, and Python's order of its parts: from left to right."""
+
+
+def derived(function: Callable[[Tensor], Tensor]) -> Tensor:
+    """The gradient of a tensor that is used elsewhere, too, so that the order of two more terms decides its bits."""
+    draw = torch.Generator().manual_seed(2)
+    x = (3 * torch.rand(40, 50, generator=draw)).requires_grad_()
+    result = function(x)
+    loss = (result * torch.randn(result.shape, generator=draw)).sum()
+    (gradient,) = torch.autograd.grad(loss + (x * torch.randn(40, 50, generator=draw)).sum(), x)
+    return gradient
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_gradients_are_added_up_in_one_order(name: str) -> None:
+    """Without the forms, each of these fails on x86; on AArch64 none does."""
+    function, in_order = IN_ORDER[name]
+    with PortableMode():
+        assert torch.equal(derived(function), derived(in_order))
+
+
+X = torch.randn(5, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+UNEVEN = [torch.tensor([0.0, 1, 3, 4, 9], dtype=torch.float64), torch.arange(6.0, dtype=torch.float64) ** 2]
+CALLS: dict[str, Callable[[Tensor], Any]] = {
+    "diff": lambda x: x.diff(),
+    "diff of a higher order": lambda x: torch.diff(x, n=3, dim=0),
+    "diff of a higher order than there are": lambda x: torch.diff(x, n=9),
+    "diff of order 0": lambda x: torch.diff(x, n=0),
+    "diff with more": lambda x: torch.diff(x, prepend=x[:, :1], append=x[:, :2]),
+    "diff of truths": lambda x: torch.diff(x > 0),
+    "gradient": torch.gradient,
+    "gradient along one": lambda x: torch.gradient(x, spacing=0.5, dim=-1),
+    "gradient along some": lambda x: torch.gradient(x, dim=[1, 0]),
+    "gradient along some, spaced": lambda x: torch.gradient(x, spacing=0.5, dim=[1, 0], edge_order=2),
+    "gradient, spaced": lambda x: torch.gradient(x, spacing=[0.5, 3], edge_order=2),
+    "gradient along one, spaced": lambda x: torch.gradient(x, spacing=[3.0], dim=[0]),
+    "gradient, unevenly spaced": lambda x: torch.gradient(x, spacing=UNEVEN),
+    "gradient, unevenly spaced, edges": lambda x: torch.gradient(x, spacing=UNEVEN[1:], dim=[-1], edge_order=2),
+    "gradient of integers": lambda x: torch.gradient((9 * x).long(), edge_order=2),
+    "trapezoid": lambda x: torch.trapezoid(x),
+    "trapezoid of coordinates": lambda x: torch.trapezoid(x, UNEVEN[1]),
+    "trapezoid of nothing": lambda x: torch.trapezoid(x[:0], dim=0),
+    "trapz": lambda x: torch.trapz(x, dx=0.1, dim=0),
+    "kl_div": lambda x: functional.kl_div(x, x.abs(), reduction="batchmean"),
+    "poisson_nll_loss": lambda x: functional.poisson_nll_loss(x, x.abs(), log_input=False, full=True, reduction="sum"),
+    "poisson_nll_loss, mean": lambda x: functional.poisson_nll_loss(x, x.abs()),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_they_give_is_what_pytorch_gives(name: str) -> None:
+    outside = CALLS[name](X)
+    with PortableMode():
+        inside = CALLS[name](X)
+    torch.testing.assert_close(inside, outside, equal_nan=True)
+    torch.testing.assert_close(CALLS[name](X), outside, rtol=0, atol=0, equal_nan=True)
+
+
+REFUSED: dict[str, Callable[[Tensor], Any]] = {
+    "at least one-dimensional": lambda x: torch.diff(x[0, 0]),
+    "order must be non-negative": lambda x: torch.diff(x, n=-1),
+    "only supports edge_order": lambda x: torch.gradient(x, edge_order=3),
+    "a list of length": lambda x: torch.gradient(x, spacing=[1.0, 2.0, 3.0]),
+    "to be at least edge_order": lambda x: torch.gradient(x[:1]),
+    "to have one dimension": lambda x: torch.gradient(x, spacing=[x, x]),
+    "Integral inputs not supported": lambda x: torch.kl_div(x, x.long()),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_pytorch_refuses_is_refused_in_its_words(what: str) -> None:
+    with PortableMode(), pytest.raises(RuntimeError, match=what):
+        REFUSED[what](X)
