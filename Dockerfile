@@ -46,7 +46,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 ENV PYTHONPYCACHEPREFIX=/opt/seedbed/bytecode PYTHONHASHSEED=0
 RUN site=$(echo "$PWD"/venv/lib/python3.*/site-packages) && \
     rm -rf "$site"/torch/include "$site"/torch/share "$site"/torch/test "$site"/*.dist-info/sboms "$site"/virtualenv/seed/wheels/embed/*.whl && \
-    for name in copier plumbum prompt_toolkit questionary wcwidth yaml _yaml joblib/test torch/utils/hipify sympy/polys/benchmarks jsonschema/benchmarks; do rm -rf "${site:?}/$name"; done && \
+    for name in copier plumbum prompt_toolkit questionary wcwidth yaml _yaml joblib/test torch/utils/hipify torch/utils/model_dump sympy/polys/benchmarks jsonschema/benchmarks; do rm -rf "${site:?}/$name"; done && \
     rm -f "$site"/torch/lib/*_test.so "$site"/numpy/_core/_simd.*.so "$site"/distlib/*.exe && \
     find "$site"/torch/bin -type f ! -name torch_shm_manager -delete && \
     find "$site"/jsonschema "$site"/mpmath "$site"/networkx "$site"/numpy "$site"/scipy "$site"/sklearn "$site"/sympy -type f -path '*/tests/*' \
