@@ -30,6 +30,7 @@ FUNCTIONS = (
     "tests.test_portable_pointwise:everything",
     "tests.test_portable_products:some",
     "tests.test_portable_random:everything",
+    "tests.test_portable_suite:every_experiment",
 )
 SAMPLES = ROOT / "tests/golden/portable_samples.jsonl"
 """The lines of a sweep of PyTorch's samples."""
