@@ -11,7 +11,7 @@ from tests.portable_runs import answer, golden
 
 def every_experiment() -> dict[str, Any]:
     """Run those of PyTorch; give all their results."""
-    found = {}
+    found: dict[str, Any] = {}
     for name in EXPERIMENTS:
         if name.startswith(("seedbed.suite.torch_ops:", "seedbed.suite.training:")):
             with seeded(1337), PortableMode():
