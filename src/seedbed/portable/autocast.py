@@ -50,7 +50,9 @@ _OFF = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCUDA)
 
 
 def _names(key: str) -> set[str]:
-    return {name.removeprefix("aten::") for name in torch._C._dispatch_get_registrations_for_dispatch_key(key)}
+    """Give PyTorch's own; what others register for autocast, such as torchvision, they wrote for each device."""
+    names = torch._C._dispatch_get_registrations_for_dispatch_key(key)
+    return {name.removeprefix("aten::") for name in names if name.startswith("aten::")}
 
 
 def kernels() -> dict[str, Callable[..., Any]]:
