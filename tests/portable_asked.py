@@ -134,9 +134,9 @@ def differing(limit: int, dtype: torch.dtype | None = None) -> tuple[dict[str, t
         if torch.float32 not in operation.dtypes or operation.name.startswith("masked."):  # sparse tensors among them
             continue
         torch.manual_seed(1337)
-        samples = islice(operation.sample_inputs("cpu", torch.float32, requires_grad=False), limit)
-        given = [each for each in ((one.input, one.args, one.kwargs) for one in samples) if _strided(each)]
         grad = operation.supports_autograd
+        samples = islice(operation.sample_inputs("cpu", torch.float32, requires_grad=grad), limit)
+        given = [each for each in ((one.input, one.args, one.kwargs) for one in samples) if _strided(each)]
         with PortableMode():
             lists.switch(True)  # as the mode does where there is a GPU
             for each in given:
@@ -159,7 +159,7 @@ def _asked(function: Any, given: Any, device: str, dtype: torch.dtype | None, *,
 
     def there(x: Tensor) -> Tensor:
         made = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=device)
-        return made.requires_grad_(grad and x.is_floating_point())
+        return made.requires_grad_(grad and x.requires_grad)  # not all: of running means nobody asks it
 
     try:
         return answers(program, device, dtype, grad=grad)[0]

@@ -191,6 +191,29 @@ def test_what_a_convolution_may_not_be_is_pytorchs_to_say(options: dict[str, Any
                 asked_by(lambda make: [F.conv1d(make(1, 1, 5), make(1, 1, 3), **options)], device, torch.bfloat16)
 
 
+@pytest.mark.usefixtures("on_a_gpu")
+@pytest.mark.parametrize("key", ["AutocastCPU", "AutocastCUDA"])
+def test_what_others_register_for_autocast_is_left_alone(key: str) -> None:
+    with torch.library._scoped_library("seedbed_tests", "FRAGMENT") as library:
+        library.define("others(Tensor x) -> Tensor")
+        library.impl("others", lambda x: x, key)
+        with PortableMode():
+            assert autocast.lists.on
+            assert torch._C._dispatch_has_kernel_for_dispatch_key("seedbed_tests::others", key)
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_the_other_type_of_low_precision_is_refused_where_a_cpu_refuses_it() -> None:
+    def half(make: Make) -> list[Any]:
+        return [torch.cat([make(4), make(4).half()]), torch.cat([make(4, low=True), make(4).half()])]
+
+    with PortableMode():
+        for device in ("cuda", "cpu"):
+            assert asked_by(lambda make: half(make)[:1], device, torch.float16)[1] == [("torch.float32", (8,))]
+            with pytest.raises(RuntimeError, match="autocast"):
+                asked_by(half, device, torch.bfloat16)
+
+
 def test_without_a_gpu_nothing_is_put_in_place() -> None:
     with PortableMode():
         assert not autocast.lists.on

@@ -16,7 +16,7 @@ def numbers(*shape: int) -> Tensor:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("bad", [None, torch.inf, -torch.inf, torch.nan])
 def test_gradients_are_scaled_back_and_looked_at(dtype: torch.dtype, bad: float | None) -> None:
-    given = [numbers(3, 4).to(dtype), numbers(5).to(dtype), torch.empty(0, dtype=dtype)]
+    given = [numbers(3, 4).to(dtype), numbers(5).to(dtype), numbers(1)[0].to(dtype), torch.empty(0, dtype=dtype)]
 
     def run() -> tuple[list[Tensor], Tensor]:
         gradients, found = [each.clone() for each in given], torch.zeros(1)

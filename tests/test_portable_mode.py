@@ -328,3 +328,9 @@ def test_tensors_of_bfloat16_are_compared() -> None:
     with PortableMode():
         assert torch.allclose(x, x)
         assert not torch.allclose(x, x + 1)
+
+
+def test_to_import_it_does_not_ask_for_cuda() -> None:
+    """To ask starts CUDA: what a program puts into CUDA_VISIBLE_DEVICES afterwards would have no effect."""
+    code = "import torch; torch.cuda.is_available = None; import seedbed.portable"
+    subprocess.run([sys.executable, "-c", code], check=True)

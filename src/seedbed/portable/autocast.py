@@ -50,7 +50,9 @@ _OFF = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCUDA)
 
 
 def _names(key: str) -> set[str]:
-    return {name.removeprefix("aten::") for name in torch._C._dispatch_get_registrations_for_dispatch_key(key)}
+    """Give PyTorch's own; what others register for autocast, such as torchvision, they wrote for each device."""
+    names = torch._C._dispatch_get_registrations_for_dispatch_key(key)
+    return {name.removeprefix("aten::") for name in names if name.startswith("aten::")}
 
 
 def kernels() -> dict[str, Callable[..., Any]]:
@@ -72,8 +74,15 @@ def _in_float32(operation: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _in_widest(operation: Any, *args: Any, **kwargs: Any) -> Any:
-    float32 = any(isinstance(each, Tensor) and each.dtype == torch.float32 for each in tree_leaves((args, kwargs)))
-    return _run(operation, torch.float32 if float32 else torch.get_autocast_dtype("cuda"), args, kwargs)
+    widest = lower = torch.get_autocast_dtype("cuda")
+    for each in tree_leaves((args, kwargs)):
+        if not isinstance(each, Tensor) or not each.is_floating_point() or each.dtype == torch.float64:
+            continue
+        if torch.float32 in (widest, each.dtype):
+            widest = torch.float32
+        elif each.dtype != lower:
+            raise RuntimeError(f"autocast to {lower} would cast {each.dtype}: PyTorch refuses it on a CPU, too")
+    return _run(operation, widest, args, kwargs)
 
 
 def _run(operation: Any, dtype: torch.dtype, args: Any, kwargs: Any) -> Any:

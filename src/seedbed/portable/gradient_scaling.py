@@ -9,10 +9,11 @@ from seedbed.portable.table import replaces
 @replaces("_amp_foreach_non_finite_check_and_unscale_", as_given=True)
 def unscale(gradients: list[Tensor], found_inf: Tensor, inv_scale: Tensor) -> None:
     """Multiply each gradient in place, and set `found_inf` to 1 where one of them is infinite or NaN."""
+    factor = inv_scale.reshape(())
     for each in gradients:
         found_inf.masked_fill_(~each.isfinite().all(), 1.0)
         wide = each.to(torch.promote_types(each.dtype, torch.float32))
-        each.copy_(wide * inv_scale.to(wide.dtype))
+        each.copy_(wide * factor.to(wide.dtype))
 
 
 @replaces("_amp_update_scale_", as_given=True)

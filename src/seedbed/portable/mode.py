@@ -98,7 +98,7 @@ class _Threads:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside: set[int] = set()
-        self.outside = Settings.portable()
+        self.outside: Settings  # from `enter` on: to ask for them at import would start CUDA
 
     def enter(self) -> None:
         """Let this thread in."""

@@ -9,6 +9,7 @@ that does not answer leaves its arguments to PyTorch's own, which says what is w
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -30,9 +31,9 @@ def _diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, a
         return NotImplemented
     parts = [each for each in (prepend, x, append) if each is not None]
     x = torch.cat(parts, dim) if len(parts) > 1 else x
-    for _ in range(min(n, x.shape[dim])):
-        after = x.narrow(dim, 1, x.shape[dim] - 1)
-        x = after - x.narrow(dim, 0, x.shape[dim] - 1)
+    for _ in range(min(n, x.size(dim))):
+        after = x.narrow(dim, 1, x.size(dim) - 1)
+        x = after - x.narrow(dim, 0, x.size(dim) - 1)
     return x
 
 
@@ -91,7 +92,7 @@ def _uneven(
 
 
 def _trapezoid(y: Tensor, *, dx: Any = 1.0, dim: int = -1) -> Any:
-    if y.ndim == 0 or not y.shape[dim] or y.dtype is torch.bool or isinstance(dx, complex):
+    if y.ndim == 0 or not y.size(dim) or y.dtype is torch.bool or isinstance(dx, bool | complex):
         return NotImplemented
     total = y.sum(dim)
     return (total - (y.select(dim, 0) + y.select(dim, -1)) * 0.5) * dx
@@ -140,27 +141,30 @@ FORMS: dict[str, Callable[..., Any]] = {
 }
 """What is run in portable mode instead of PyTorch's functions, by their names and overloads."""
 
-_KEYS = ("AutogradCPU", "AutogradCUDA")
+_KEYS = ("AutogradCPU", "AutogradCUDA", "FuncTorchBatchedDecomposition")
+"""The last: below `torch.vmap`, which takes these functions apart before autograd sees them."""
 
 
 @cache
 def register() -> Library:
     """Hand `FORMS` to PyTorch's dispatcher, once; outside portable mode, PyTorch's own go on running."""
     library = Library("aten", "IMPL")
-    for name, form in FORMS.items():
-        packet, _, overload = name.partition(".")
-        operation = getattr(getattr(torch.ops.aten, packet), overload or "default")
-        for key in _KEYS:
-            library.impl(name, _choosing(operation, form), key)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that vmap has a kernel: what is run outside does the same
+        for name, form in FORMS.items():
+            packet, _, overload = name.partition(".")
+            operation = getattr(getattr(torch.ops.aten, packet), overload or "default")
+            for key in _KEYS:
+                library.impl(name, _choosing(operation, form), key)
     return library
 
 
 def _choosing(operation: Any, form: Callable[..., Any]) -> Callable[..., Any]:
-    def choose(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(mode, Portable) for mode in _get_current_dispatch_mode_stack()):
-            result = form(*args, **kwargs)
+    def choose(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not x.is_meta and any(isinstance(mode, Portable) for mode in _get_current_dispatch_mode_stack()):
+            result = form(x, *args, **kwargs)
             if result is not NotImplemented:
                 return result
-        return operation.decompose(*args, **kwargs)
+        return operation.decompose(x, *args, **kwargs)
 
     return choose
