@@ -83,18 +83,14 @@ def autocast(device: str, dtype: torch.dtype | None) -> Iterator[None]:
         torch.clear_autocast_cache()
 
 
-def answers(
-    program: Callable[[], Any], device: str, dtype: torch.dtype | None = None, *, grad: bool = False
-) -> tuple[list[str], list[Any]]:
+def answers(program: Callable[[], Any], device: str, dtype: torch.dtype | None = None) -> tuple[list[str], list[Any]]:
     """Run a program that makes its tensors on `device`: give what it asks for, and of what kind its results are.
 
-    With `dtype` below autocast, with `grad` backward too.
+    With `dtype` below autocast.
     """
     asked = Asked()
     with WITHOUT_NUMBERS, autocast(device, dtype), asked:
         results = [each for each in tree_leaves(program()) if isinstance(each, Tensor)]
-        if grad:
-            _backward(results)
     return asked.operations, [kind(each) for each in results]
 
 
@@ -161,10 +157,15 @@ def _asked(function: Any, given: Any, device: str, dtype: torch.dtype | None, *,
         made = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=device)
         return made.requires_grad_(grad and x.requires_grad)  # not all: of running means nobody asks it
 
-    try:
-        return answers(program, device, dtype, grad=grad)[0]
-    except Exception as error:  # noqa: BLE001 - what depends on numbers has none
-        return [type(error).__name__]
+    asked = Asked()
+    with WITHOUT_NUMBERS, autocast(device, dtype), asked:
+        try:
+            results = [each for each in tree_leaves(program()) if isinstance(each, Tensor)]
+            if grad:
+                _backward(results)
+        except Exception as error:  # noqa: BLE001 - what depends on numbers has none
+            asked.operations.append(type(error).__name__)
+    return asked.operations
 
 
 def main() -> None:
