@@ -5,8 +5,10 @@ PyTorch above a dispatch mode (composite operations, autocast, autograd's formul
 ``python -m tests.portable_asked`` compares both devices on PyTorch's own samples of its operations.
 """
 
+import argparse
 import ctypes
 import heapq
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -168,14 +170,16 @@ def _asked(function: Any, given: Any, device: str, dtype: torch.dtype | None, *,
     return asked.operations
 
 
-def main() -> None:
-    """Print where they differ."""
+def main(argv: list[str]) -> None:
+    """Print where they differ, as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--limit", type=int, default=3, help="how many samples of each operation")
+    parser.add_argument("--autocast", action="store_true", help="below autocast to bfloat16")
+    options = parser.parse_args(argv)
     with cuda():
-        found, count = differing(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
-    for name, (one, other) in found.items():
-        print(f"{name}\n    CPU: {one}\n    GPU: {other}")
-    print(f"{len(found)} operations differ, of {count} samples")
+        found, count = differing(options.limit, torch.bfloat16 if options.autocast else None)
+    print(json.dumps({"samples": count, "differing": found}, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

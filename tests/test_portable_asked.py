@@ -4,10 +4,11 @@ What decides above the mode (composite operations, autocast, autograd's formulas
 may decide otherwise; then this fails, and names the operation.
 """
 
-import pytest
-import torch
+import json
+import subprocess
+import sys
 
-from tests.portable_asked import cuda, differing
+from tests.portable_runs import ROOT
 
 DROPOUT = "is asked for in one operation, of which the mode makes the steps of a CPU (test_portable_random.py)"
 SAVED = "saves for the gradient what a GPU needs; in the mode it is what the replaced operation gives, on any device"
@@ -35,10 +36,12 @@ KNOWN = {
 """What is asked for otherwise, and why it makes no difference."""
 
 
-@pytest.mark.filterwarnings("ignore")  # which would be exceptions, once a process
 def test_a_gpu_asks_for_what_a_cpu_asks_for() -> None:
-    with cuda():
-        found, count = differing(1, torch.bfloat16)  # below autocast, whose lists are one of the things that decide
+    """Below autocast, whose lists decide too; in a process of its own, as to import the samples sets flags."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.portable_asked", "--limit=1", "--autocast"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    found = answer["differing"]
     assert found.keys() <= KNOWN.keys(), found
     assert "renorm" in found, "the comparison finds nothing"
-    assert count > 500
+    assert answer["samples"] > 500
