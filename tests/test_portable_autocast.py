@@ -182,6 +182,35 @@ def test_pytorchs_own_lists_are_others_and_come_back() -> None:
         asked_by(on_both_lists, "cuda", torch.bfloat16)
 
 
+def casts_of_an_input(make: Make) -> list[str]:
+    """What is wanted a gradient of is cast once for all that takes it as it is, and again for each that pads it."""
+    x = make(1, 2, 9).requires_grad_()
+    even, odd = make(2, 2, 4), make(2, 2, 3)
+    functions: list[Any] = [F.conv1d(x, weight, padding="same").grad_fn for weight in (even, odd, even, odd)]
+    for function in functions:
+        following = [each for each, _ in function.next_functions if each is not None]
+        functions += [each for each in following if each not in functions]
+    seen = [each.name() for each in functions]
+    assert seen.count("ToCopyBackward0") == 3
+    return seen
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_an_input_is_cast_as_often_on_a_gpu_as_on_a_cpu() -> None:
+    """Autograd adds up its gradient in the type before a cast, or after it."""
+    graphs: list[list[str]] = []
+
+    def program(make: Make) -> list[Any]:
+        graphs.append(casts_of_an_input(make))
+        return []
+
+    with PortableMode():
+        for device in ("cuda", "cpu"):
+            asked_by(program, device, torch.bfloat16)
+    assert graphs[0] == graphs[1]
+
+
 @pytest.mark.usefixtures("on_a_gpu")
 @pytest.mark.parametrize("options", [{"stride": 2, "padding": "same"}, {"padding": "another"}])
 def test_what_a_convolution_may_not_be_is_pytorchs_to_say(options: dict[str, Any]) -> None:

@@ -13,6 +13,3 @@ NAMES = """
 """.split()  # noqa: SIM905 - names, not strings
 
 add(*NAMES, kind="decomposed")
-
-NO_GRADIENT = {"renorm": "PyTorch computes its gradient from norms of float64 on a CPU and of float32 on a GPU"}
-"""Operations whose gradient, which is PyTorch's and above what a dispatch mode sees, is another on a GPU: and why."""

@@ -16,10 +16,10 @@ from torch._subclasses import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
-from seedbed.portable import ordered
+from seedbed.portable import autocast, forms
+from seedbed.portable.dispatcher import Portable
 from seedbed.portable.place import refused
 from seedbed.portable.plan import Plan, plan
-from seedbed.portable.recurrent import Portable
 from seedbed.portable.settings import Settings, flushing_threads
 from seedbed.scope import Scope
 
@@ -103,7 +103,8 @@ class _Threads:
     def enter(self) -> None:
         """Let this thread in."""
         with self.lock:
-            ordered.register()
+            forms.register()
+            autocast.register()
             if not self.inside:
                 self.outside = Settings.in_force()
             self.inside.add(threading.get_ident())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seedbed.errors import NotPortableError
 from seedbed.portable import operations as operations
-from seedbed.portable.decomposed import NO_GRADIENT
+from seedbed.portable.dispatcher import is_composite
 from seedbed.portable.precision import by_type, in_wide_types
 from seedbed.portable.table import COMPLEX, OPERATIONS
 
@@ -58,7 +58,7 @@ def _in_table(func: Any) -> Plan | None:
 def _taken_apart(func: Any, mode: AbstractContextManager[Any]) -> Plan | None:
     if func.namespace == "prims":
         return _inside(mode, func.impl_aten)
-    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+    if is_composite(func):
         return _inside(mode, func.decompose)
     operation = OPERATIONS.get(functional_name(func))
     if operation is None or operation.kind != "decomposed":
@@ -68,14 +68,7 @@ def _taken_apart(func: Any, mode: AbstractContextManager[Any]) -> Plan | None:
     decomposition = decomposition_table.get(func)
     if decomposition is None:
         return None
-    run = _inside(mode, decomposition)
-    return partial(_without_gradient, run, NO_GRADIENT[operation.name]) if operation.name in NO_GRADIENT else run
-
-
-def _without_gradient(run: Plan, reason: str, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    if x.dtype in {torch.float32, torch.complex64} and x.requires_grad and torch.is_grad_enabled():
-        raise NotPortableError(f"{reason}: call it under torch.no_grad(), or write it out")
-    return run(x, *args, **kwargs)
+    return _inside(mode, decomposition)
 
 
 def _inside(mode: AbstractContextManager[Any], function: Plan) -> Plan:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout, linear
-from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
+
+from seedbed.portable.dispatcher import inside
 
 State = tuple[Tensor, ...]
 """The hidden state, and of an LSTM the cell's state."""
@@ -188,10 +189,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
 """PyTorch's functions, and what is run instead."""
 
 
-class Portable(TorchDispatchMode):
-    """What portable mode is, to know it by."""
-
-
 class _Switch:
     """Puts `FUNCTIONS` where PyTorch's modules look for theirs, for tensors that are not on a CPU.
 
@@ -218,9 +215,7 @@ def _choosing(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def choose(*args: Any, **kwargs: Any) -> Any:
         x = args[0] if args else kwargs["input"]
-        modes = _get_current_dispatch_mode_stack() if x.device.type != "cpu" else []
-        inside = any(isinstance(mode, Portable) for mode in modes)
-        return (FUNCTIONS[function] if inside else function)(*args, **kwargs)
+        return (FUNCTIONS[function] if x.device.type != "cpu" and inside() else function)(*args, **kwargs)
 
     return choose
 

@@ -1,15 +1,16 @@
-"""Functions whose parts C++ evaluates in an order that each compiler chooses, written in an order of their own.
+"""Functions that differ between machines above autograd, where a dispatch mode sees nothing of it: in one form.
 
-PyTorch writes them as one expression, such as ``slice(x, 1) - slice(x, 0, -1)``. GCC calls the right part first on x86
-and the left one on AArch64, and autograd adds up a tensor's gradients in the order of the calls: where there are three
-or more, that decides bits. All of it is above autograd, where a dispatch mode sees nothing of it.
+Of most, C++ evaluates the parts in an order that each compiler chooses. PyTorch writes them as one expression, such as
+``slice(x, 1) - slice(x, 0, -1)``: GCC calls the right part first on x86 and the left one on AArch64, and autograd adds
+up a tensor's gradients in the order of the calls: where there are three or more, that decides bits. Of `sinc` it is the
+second derivative. The gradient of `renorm` takes norms of float64 on a CPU and of float32 on a GPU.
 
-The formulas are those of ``ReduceOps.cpp``, ``Integration.cpp`` and ``Loss.cpp`` in ``aten/src/ATen/native``. A form
-that does not answer leaves its arguments to PyTorch's own, which says what is wrong with them.
+The formulas are those of ``ReduceOps.cpp``, ``Integration.cpp``, ``Loss.cpp`` and ``Normalization.cpp`` in
+``aten/src/ATen/native``. A form that does not answer leaves its arguments to PyTorch's own, which says what is wrong
+with them.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -17,13 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.library import Library
-from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from torch.utils._pytree import tree_map_only
 
-from seedbed.portable.recurrent import Portable
+from seedbed.portable.dispatcher import Form, find, is_composite, put_before
 
 _MEAN, _SUM = 1, 2
 """How PyTorch counts reductions."""
+_HALVES = {torch.float16, torch.bfloat16}
+"""Computed in float32, and rounded once."""
 
 
 def _diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Any:
@@ -125,7 +127,36 @@ def _reduced(loss: Tensor, reduction: int) -> Tensor:
     return loss.mean() if reduction == _MEAN else loss.sum() if reduction == _SUM else loss
 
 
-FORMS: dict[str, Callable[..., Any]] = {
+def _sinc(x: Tensor) -> Tensor:
+    """Take near 0, where the function rounds to 1, the beginning of its series, for the derivatives' sake."""
+    wide = x.float() if x.dtype in _HALVES else x
+    angle = math.pi * wide
+    near = angle.abs() < math.sqrt(torch.finfo(angle.dtype).eps) / 2
+    far = angle.masked_fill(near, 1)
+    result = torch.where(near, 1 - angle * angle / 6, far.sin() / far)
+    return result if wide is x else result.to(x.dtype)
+
+
+def _renorm(x: Tensor, p: float, dim: int, maxnorm: float) -> Any:
+    is_right = -x.ndim <= dim < x.ndim and x.ndim > 1 and p > 0 and maxnorm >= 0
+    if not is_right or not (x.is_floating_point() or x.is_complex()):
+        return NotImplemented
+    real = x.dtype.to_real()
+    wide = torch.float32 if real in _HALVES else real
+    others = [each for each in range(x.ndim) if each != dim % x.ndim]
+    norm = torch.linalg.vector_norm(x, p, others, keepdim=True, dtype=wide)
+    return x * torch.where(norm > maxnorm, maxnorm / (norm + 1e-7), 1).to(real)
+
+
+def _in_place(form: Form) -> Form:
+    def write(x: Tensor, *args: Any) -> Any:
+        result = form(x.clone(), *args)
+        return NotImplemented if result is NotImplemented or result.dtype != x.dtype else x.copy_(result)
+
+    return write
+
+
+FORMS: dict[str, Form] = {
     "diff": _diff,
     "gradient.scalarint": _gradient,
     "gradient.scalararray": _gradient,
@@ -138,33 +169,25 @@ FORMS: dict[str, Callable[..., Any]] = {
     "trapz.dx": _trapezoid,
     "kl_div": _kl_div,
     "poisson_nll_loss": _poisson_nll_loss,
+    "sinc": _sinc,
+    "sinc_": _in_place(_sinc),
+    "renorm": _renorm,
+    "renorm_": _in_place(_renorm),
 }
 """What is run in portable mode instead of PyTorch's functions, by their names and overloads."""
 
-_KEYS = ("AutogradCPU", "AutogradCUDA", "FuncTorchBatchedDecomposition")
-"""The last: below `torch.vmap`, which takes these functions apart before autograd sees them."""
+_VMAP = "FuncTorchBatchedDecomposition"
+"""Below `torch.vmap`, which takes composite functions apart before autograd sees them."""
 
 
 @cache
 def register() -> Library:
     """Hand `FORMS` to PyTorch's dispatcher, once; outside portable mode, PyTorch's own go on running."""
     library = Library("aten", "IMPL")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that vmap has a kernel: what is run outside does the same
-        for name, form in FORMS.items():
-            packet, _, overload = name.partition(".")
-            operation = getattr(getattr(torch.ops.aten, packet), overload or "default")
-            for key in _KEYS:
-                library.impl(name, _choosing(operation, form), key)
+    for name, form in FORMS.items():
+        operation = find(name)
+        for key in ("AutogradCPU", "AutogradCUDA"):
+            put_before(library, operation, key, form)
+        if is_composite(operation):
+            put_before(library, operation, _VMAP, form)
     return library
-
-
-def _choosing(operation: Any, form: Callable[..., Any]) -> Callable[..., Any]:
-    def choose(x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not x.is_meta and any(isinstance(mode, Portable) for mode in _get_current_dispatch_mode_stack()):
-            result = form(x, *args, **kwargs)
-            if result is not NotImplemented:
-                return result
-        return operation.decompose(x, *args, **kwargs)
-
-    return choose
