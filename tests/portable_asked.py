@@ -96,13 +96,16 @@ def answers(program: Callable[[], Any], device: str, dtype: torch.dtype | None =
     return asked.operations, [kind(each) for each in results]
 
 
-def _backward(results: list[Tensor]) -> None:
-    """Call the functions of autograd's graph, the later ones first, as its engine, which wants a GPU, would."""
+def _backward(results: list[Tensor]) -> list[Tensor]:
+    """Call the functions of autograd's graph, the later ones first, as its engine, which wants a GPU, would.
+
+    Give the gradients of the leaves, which have a graph of their own.
+    """
     gradients: dict[Any, dict[int, Tensor]] = {}
     waiting: list[tuple[int, int, Any]] = []
 
     def give(function: Any, index: int, gradient: Tensor | None) -> None:
-        if function is None or "AccumulateGrad" in function.name():
+        if function is None:
             return
         if function not in gradients:
             heapq.heappush(waiting, (-function._sequence_nr(), len(gradients), function))
@@ -112,16 +115,20 @@ def _backward(results: list[Tensor]) -> None:
             gradient = gradient.sum_to_size(tuple(wanted.shape)).to(wanted.dtype)
             given[index] = given[index] + gradient if index in given else gradient
 
-    with torch.no_grad():
-        for each in results:
-            give(each.grad_fn, each.output_nr, torch.ones_like(each))
-        while waiting:
-            function = heapq.heappop(waiting)[-1]
-            found = function(*(gradients[function].get(index) for index in range(len(function._input_metadata))))
-            for (following, index), each in zip(
-                function.next_functions, found if isinstance(found, tuple) else (found,), strict=False
-            ):
-                give(following, index, each)
+    of_leaves: list[Tensor] = []
+    for each in results:
+        give(each.grad_fn, each.output_nr, torch.ones_like(each))
+    while waiting:
+        function = heapq.heappop(waiting)[-1]
+        if "AccumulateGrad" in function.name():
+            of_leaves += gradients[function].values()
+            continue
+        found = function(*(gradients[function].get(index) for index in range(len(function._input_metadata))))
+        for (following, index), each in zip(
+            function.next_functions, found if isinstance(found, tuple) else (found,), strict=False
+        ):
+            give(following, index, each)
+    return of_leaves
 
 
 def differing(limit: int, dtype: torch.dtype | None = None) -> tuple[dict[str, tuple[str, str]], int]:
@@ -164,7 +171,9 @@ def _asked(function: Any, given: Any, device: str, dtype: torch.dtype | None, *,
         try:
             results = [each for each in tree_leaves(program()) if isinstance(each, Tensor)]
             if grad:
-                _backward(results)
+                with torch.no_grad():
+                    _backward(results)
+                _backward(_backward(results))  # formulas may have another way where their own gradient is wanted
         except Exception as error:  # noqa: BLE001 - what depends on numbers has none
             asked.operations.append(type(error).__name__)
     return asked.operations
