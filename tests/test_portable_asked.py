@@ -14,7 +14,7 @@ DROPOUT = "is asked for in one operation, of which the mode makes the steps of a
 SAVED = "saves for the gradient what a GPU needs; in the mode it is what the replaced operation gives, on any device"
 KERNELS = "asks for a kernel that a PyTorch without CUDA does not have"
 NUMBERS = "asks for numbers, which there are none"
-REFUSED = "has factors of other strides, and products by another path for them; the mode refuses singular and eigenvalues"
+REFUSED = "has factors of other strides, and products by another path for them; these factors are refused"
 COPIED = "copies slices of the weight for its second derivative, which are the same numbers"
 KNOWN = {
     "nn.functional.dropout": DROPOUT,
