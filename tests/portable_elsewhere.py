@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from seedbed.fingerprint import fingerprints
+from seedbed.portable.exact import OTHERWISE_LAID_OUT
 from seedbed.portable.mode import _modes
 from tests.portable_kernels import EXTREMES, name_of, objection
 
@@ -76,6 +77,8 @@ def _run(func: Any, *args: Any, **kwargs: Any) -> Any:
     result = func(*given, **named)
     for each in tree_leaves((args, kwargs)):
         assert not isinstance(each, Elsewhere) or each.shape == each.here.shape, f"{func} resizes"
+    if name_of(func) in OTHERWISE_LAID_OUT:
+        result = tree_map_only(Tensor, Tensor.contiguous, result)
     if name_of(func) in EXTREMES:
         _other_zeros(result)
     if root is not None:
@@ -132,13 +135,19 @@ class _There(DeviceContext):
 
 def findings(run: Callable[[], Mapping[str, Tensor]]) -> list[str]:
     """Say what `run` asks of the device that another may answer otherwise, and which of its results have other bits."""
-    expected = fingerprints(run())
+    here = run()
+    expected = fingerprints(here)
     objections.clear()
     with _There(NAME):
         results = run()
+    strides = [f"{key} has other strides" for key, each in results.items() if _strides(each) != _strides(here[key])]
     stayed = [f"{key} is not on the device" for key, each in results.items() if not isinstance(each, Elsewhere)]
     found = fingerprints({key: each.here for key, each in results.items() if isinstance(each, Elsewhere)})
-    return sorted(objections) + stayed + [f"{key} differs" for key in found if found[key] != expected[key]]
+    return sorted(objections) + stayed + strides + [f"{key} differs" for key in found if found[key] != expected[key]]
+
+
+def _strides(x: Tensor) -> list[int]:
+    return [stride for stride, size in zip(x.stride(), x.shape, strict=True) if size > 1]
 
 
 def main(name: str) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -44,10 +45,11 @@ def test_any_float64_in_any_order(values: list[float], random: Any) -> None:
     other = random.sample(values, len(values))
     one, two = (torch.tensor(each, dtype=torch.float64).unsqueeze(1) for each in (values, other))
     same(sum_rows(index, one, 1), sum_rows(index, two, 1))
-    exact = math.fsum(value / 2**60 for value in values)
+    exact = sum(map(Fraction, values), Fraction())
     largest = max(map(abs, values))
-    if abs(exact) < 2.0**960:
-        assert abs(sum_rows(index, one, 1).item() / 2**60 - exact) <= 2.0**-52 * abs(exact) + largest * 2.0**-130
+    if abs(exact) < 2**1020:
+        error = abs(Fraction(sum_rows(index, one, 1).item()) - exact)
+        assert error <= abs(exact) / 2**52 + Fraction(largest) / 2**130
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [(torch.float32, 0.51), (torch.float64, 1.01)])

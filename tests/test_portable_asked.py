@@ -41,6 +41,7 @@ KNOWN = {
     "linalg.eig": REFUSED,
     "linalg.svdvals": REFUSED,
     "norm": REFUSED,
+    "renorm": "has norms of another type for its gradient; refused",
     "nn.functional.conv1d": COPIED,
     "nn.functional.conv2d": COPIED,
     "nn.functional.conv_transpose1d": COPIED,
@@ -60,5 +61,5 @@ def test_a_gpu_asks_for_what_a_cpu_asks_for() -> None:
     answer = json.loads(done.stdout)
     found = answer["differing"]
     assert found.keys() <= KNOWN.keys(), found
-    assert "nn.functional.logsigmoid" in found, "the comparison finds nothing"
+    assert "renorm" in found, "the comparison finds nothing"
     assert answer["samples"] > 500

@@ -4,6 +4,7 @@ What is asked of portable mode, of which operations and types, is the same as on
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from seedbed.portable import PortableMode, autocast
+from seedbed.portable import NotPortableError, PortableMode, autocast
+from seedbed.portable.dispatcher import find
 from tests.portable_asked import answers, cuda
 
 Make = Callable[..., Tensor]
@@ -131,6 +133,13 @@ def networks(make: Make) -> list[Any]:
     return [*found, block.requires_grad_(False)(make(2, 2, 6, 6))]
 
 
+WRONG = [
+    {"stride": 2, "padding": "same"},
+    {"padding": "another"},
+    {"stride": (1, 1, 1), "padding": "same"},
+    {"dilation": (1, 1, 1), "padding": "same"},
+    {"stride": (1, 1, 1), "padding": "valid"},
+]
 PROGRAMS = [
     on_the_list_of_cuda_alone,
     on_the_list_of_a_cpu_alone,
@@ -182,42 +191,44 @@ def test_pytorchs_own_lists_are_others_and_come_back() -> None:
         asked_by(on_both_lists, "cuda", torch.bfloat16)
 
 
-def casts_of_an_input(make: Make) -> list[str]:
-    """What is wanted a gradient of is cast once for all that takes it as it is, and again for each that pads it."""
-    x = make(1, 2, 9).requires_grad_()
-    even, odd = make(2, 2, 4), make(2, 2, 3)
-    functions: list[Any] = [F.conv1d(x, weight, padding="same").grad_fn for weight in (even, odd, even, odd)]
-    for function in functions:
-        following = [each for each, _ in function.next_functions if each is not None]
-        functions += [each for each in following if each not in functions]
-    seen = [each.name() for each in functions]
-    assert seen.count("ToCopyBackward0") == 3
-    return seen
-
-
 @pytest.mark.usefixtures("on_a_gpu")
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
-def test_an_input_is_cast_as_often_on_a_gpu_as_on_a_cpu() -> None:
-    """Autograd adds up its gradient in the type before a cast, or after it."""
-    graphs: list[list[str]] = []
+def test_an_input_that_only_a_cpu_would_cast_once_is_refused() -> None:
+    """Autograd adds up its gradient in the type after the cast, or before it."""
 
-    def program(make: Make) -> list[Any]:
-        graphs.append(casts_of_an_input(make))
-        return []
+    def program(make: Make, *, pad: bool = False) -> list[Any]:
+        x = make(1, 2, 9).requires_grad_()
+        even, odd = make(2, 2, 4), make(2, 2, 3)
+        F.conv1d(x * 2, even, padding="same")
+        F.conv1d(x, odd, padding="same")
+        return [F.conv1d(F.pad(x, (0, 1)), even, padding=1) if pad else F.conv1d(x, even, padding="same")]
 
     with PortableMode():
-        for device in ("cuda", "cpu"):
-            asked_by(program, device, torch.bfloat16)
-    assert graphs[0] == graphs[1]
+        asked_by(program, "cpu", torch.bfloat16)
+        asked_by(partial(program, pad=True), "cuda", torch.bfloat16)
+        with pytest.raises(NotPortableError, match=r"conv1d.*pad it by torch.nn.functional.pad.*called at"):
+            asked_by(program, "cuda", torch.bfloat16)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("sizes", "dilation"), [((4,), 1), ((3,), 2), ((2, 3), (3, 1)), ((3, 2, 4), 1)])
+def test_padding_by_numbers_is_padding_by_name(padding: str, sizes: tuple[int, ...], dilation: Any) -> None:
+    x, weight, bias = (torch.randn(shape) for shape in ((2, 4, *(9,) * len(sizes)), (6, 2, *sizes), (6,)))
+    name = f"conv{len(sizes)}d.padding"
+    dilations = dilation if isinstance(dilation, tuple) else (dilation,)
+    found = autocast._padded(find(name), autocast.PADDED[name], x, weight, bias, (1,), padding, dilations, 2)
+    convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(sizes)]
+    torch.testing.assert_close(found, convolve(x, weight, bias, 1, padding, dilation, 2))
 
 
 @pytest.mark.usefixtures("on_a_gpu")
-@pytest.mark.parametrize("options", [{"stride": 2, "padding": "same"}, {"padding": "another"}])
+@pytest.mark.parametrize("options", WRONG)
 def test_what_a_convolution_may_not_be_is_pytorchs_to_say(options: dict[str, Any]) -> None:
     with PortableMode():
         for device in ("cuda", "cpu"):
-            with pytest.raises(RuntimeError, match="padding"):
-                asked_by(lambda make: [F.conv1d(make(1, 1, 5), make(1, 1, 3), **options)], device, torch.bfloat16)
+            with pytest.raises(RuntimeError, match="padding|stride|dilation"):
+                asked_by(lambda make: [F.conv2d(make(1, 1, 5, 5), make(1, 1, 3, 3), **options)], device, torch.bfloat16)
 
 
 @pytest.mark.usefixtures("on_a_gpu")

@@ -47,6 +47,21 @@ def trained(optimizer: type[torch.optim.Optimizer], **options: object) -> Progra
     return train
 
 
+def laid_out(function: Callable[[Tensor], Tensor]) -> Program:
+    """Multiply images whose channels are last; by the strides of `function`'s result PyTorch decides how."""
+
+    def multiply() -> dict[str, Tensor]:
+        weight = given(16, 16, seed=1).requires_grad_()
+        x = given(1, 5, 6, 16).permute(0, 3, 1, 2).requires_grad_()
+        found = function(x)[:, :16].flatten(2).transpose(1, 2)
+        nn.functional.linear(found, weight, weight[0]).square().sum().backward()
+        assert x.grad is not None
+        assert weight.grad is not None
+        return {"x": x.grad, "weight": weight.grad}
+
+    return multiply
+
+
 INDEX = torch.arange(40) % 7
 TRAPS: dict[str, Program] = {
     "add with alpha": one(lambda x, y: x.add(y, alpha=0.3)),
@@ -79,6 +94,12 @@ TRAPS: dict[str, Program] = {
     "dropout": one(lambda x, y: nn.functional.dropout(x, 0.3)),
     "AdamW": trained(torch.optim.AdamW, weight_decay=0.1),
     "AdamW of lists": trained(torch.optim.AdamW, foreach=True),
+    "mirrored images": laid_out(lambda x: nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")),
+    "replicated images": laid_out(lambda x: nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")),
+    "rolled images": laid_out(lambda x: x.roll(1, 2)),
+    "channels shuffled": laid_out(lambda x: nn.functional.channel_shuffle(x, 4)),
+    "pixels unshuffled": laid_out(lambda x: nn.functional.pixel_unshuffle(x[:, :, :4], 2)),
+    "largest of windows": laid_out(lambda x: nn.functional.max_pool2d(x, 2)),
     "fused AdamW": trained(torch.optim.AdamW, fused=True),
 }
 

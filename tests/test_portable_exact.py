@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seedbed.errors import NotPortableError
 from seedbed.portable import PortableMode
+from seedbed.portable.exact import OTHERWISE_LAID_OUT
 from seedbed.portable.table import OPERATIONS, add
 from tests.portable_native import same
 
@@ -242,3 +243,35 @@ def test_distributions_validate_their_arguments() -> None:
         torch.distributions.Normal(torch.zeros(2), torch.ones(2)).log_prob(torch.zeros(2))
         with pytest.raises(ValueError, match="to satisfy the constraint"):
             torch.distributions.Normal(torch.zeros(2), -torch.ones(2))
+
+
+IMAGES: dict[str, Callable[[Tensor], Any]] = {
+    "adaptive_max_pool2d": lambda x: nn.functional.adaptive_max_pool2d(x[:, :, 0], 2),
+    "adaptive_max_pool3d": lambda x: nn.functional.adaptive_max_pool3d(x, 2),
+    "channel_shuffle": lambda x: torch.channel_shuffle(x[:, :, 0], 2),
+    "native_channel_shuffle": lambda x: torch.native_channel_shuffle(x[:, :, 0], 2),
+    "max_pool2d_with_indices": lambda x: nn.functional.max_pool2d(x[:, :, 0], 2, return_indices=True)[1],
+    "max_pool3d_with_indices": lambda x: nn.functional.max_pool3d(x, 2),
+    "nonzero": torch.nonzero,
+    "nonzero_static": lambda x: torch.nonzero_static(x, size=9),
+    "pixel_shuffle": lambda x: torch.pixel_shuffle(x[:, :, 0], 2),
+    "pixel_unshuffle": lambda x: torch.pixel_unshuffle(x[:, :, 0], 2),
+    "reflection_pad1d": lambda x: nn.functional.pad(x[:, :, 0, 0], (1, 1), mode="reflect"),
+    "reflection_pad2d": lambda x: nn.functional.pad(x[:, :, 0], (1, 1, 1, 1), mode="reflect"),
+    "reflection_pad3d": lambda x: nn.functional.pad(x, (1, 1, 1, 1, 1, 1), mode="reflect"),
+    "replication_pad1d": lambda x: nn.functional.pad(x[:, :, 0, 0], (1, 1), mode="replicate"),
+    "replication_pad2d": lambda x: nn.functional.pad(x[:, :, 0], (1, 1, 1, 1), mode="replicate"),
+    "replication_pad3d": lambda x: nn.functional.pad(x, (1, 1, 1, 1, 1, 1), mode="replicate"),
+    "roll": lambda x: x.roll(1, 0),
+    "stack": lambda x: torch.stack([x[:, :, 0]] * 2, 2),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE_LAID_OUT)
+def test_strides_that_differ_by_device_are_those_of_a_contiguous_tensor(name: str) -> None:
+    """Of images whose channels are last."""
+    x = torch.randn(2, 4, 4, 4, 4).to(memory_format=torch.channels_last_3d)
+    with PortableMode():
+        found = IMAGES[name](x)
+    assert found.is_contiguous()
+    assert torch.equal(found, IMAGES[name](x))

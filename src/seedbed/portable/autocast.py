@@ -7,7 +7,7 @@ float32 there. What the lists are, PyTorch's dispatcher is asked; ``aten/src/ATe
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +17,9 @@ from torch.library import Library, fallthrough_kernel
 from torch.nn.functional import pad
 from torch.utils._pytree import tree_leaves
 
-from seedbed.portable.dispatcher import find, put_before
+from seedbed.errors import NotPortableError
+from seedbed.portable.dispatcher import find, inside
+from seedbed.portable.place import refused
 
 LOWER = {
     "_convolution.deprecated",
@@ -47,6 +49,10 @@ PADDED = {"conv1d.padding": torch.conv1d, "conv2d.padding": torch.conv2d, "conv3
 WIDEST = {"cat", "stack", "index_copy"}
 """On a CPU these are run in the widest type among their arguments; what else is on its list, in float32."""
 
+_CAST_TWICE = (
+    "below autocast, padding='same' for a kernel of even size casts an input of which a gradient is wanted, and which "
+    "nothing has computed, once for all that take it on a CPU, and again on a GPU: pad it by torch.nn.functional.pad"
+)
 _KEY = "AutocastCUDA"
 _OFF = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCUDA)
 
@@ -62,10 +68,11 @@ def kernels() -> dict[str, Callable[..., Any]]:
     of_cpu = _names("AutocastCPU") - LOWER - REFUSED
     found: dict[str, Callable[..., Any]] = dict.fromkeys(_names(_KEY) - LOWER - of_cpu, fallthrough_kernel)
     for name in of_cpu:
+        operation = find(name)
         if name in PADDED:
-            found[name] = partial(_by_numbers, find(name), PADDED[name])
+            found[name] = partial(_padded, operation, PADDED[name])
         else:
-            found[name] = partial(_in_widest if name in WIDEST else _in_float32, find(name))
+            found[name] = partial(_in_widest if name in WIDEST else _in_float32, operation)
     return found
 
 
@@ -90,15 +97,8 @@ def _run(operation: Any, dtype: torch.dtype, args: Any, kwargs: Any) -> Any:
         return operation(*_cast(args, "cuda", dtype), **_cast(kwargs, "cuda", dtype))
 
 
-def _by_numbers(operation: Any, convolve: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Any:
-    result = _padded(convolve, *args, **kwargs)
-    if result is not NotImplemented:
-        return result
-    with torch._C._ExcludeDispatchKeyGuard(_OFF):
-        return operation(*args, **kwargs)  # PyTorch says what is wrong
-
-
 def _padded(
+    operation: Callable[..., Tensor],
     convolve: Callable[..., Tensor],
     x: Tensor,
     weight: Tensor,
@@ -107,27 +107,22 @@ def _padded(
     padding: str = "valid",
     dilation: Sequence[int] = (1,),
     groups: int = 1,
-) -> Any:
+) -> Tensor:
     """Pad by numbers: where "same" takes an odd one, first by the one that is more at the end of a dimension."""
     sizes = weight.shape[2:]
+    fits = sizes and {len(stride), len(dilation)} <= {1, len(sizes)}
+    if not fits or padding not in ("same", "valid") or (padding == "same" and any(step != 1 for step in stride)):
+        with torch._C._ExcludeDispatchKeyGuard(_OFF):
+            return operation(x, weight, bias, stride, padding, dilation, groups)  # PyTorch says what is wrong
     steps, dilations = (list(each) * len(sizes) if len(each) == 1 else each for each in (stride, dilation))
     if padding == "valid":
         return convolve(x, weight, bias, steps, 0, dilations, groups)
-    if padding != "same" or any(step != 1 for step in steps):
-        return NotImplemented
     totals = [each * (size - 1) for each, size in zip(dilations, sizes, strict=True)]
     if any(total % 2 for total in totals):
+        if inside() and x.is_leaf and x.requires_grad and x.dtype == torch.float32:
+            raise refused(operation, NotPortableError(_CAST_TWICE))
         x = pad(x, [each for total in reversed(totals) for each in (0, total % 2)])
     return convolve(x, weight, bias, 1, [total // 2 for total in totals], dilations, groups)
-
-
-@cache
-def register() -> Library:
-    """Let a CPU's autocast take padding with a name as a GPU's does, once: it would cast before it pads."""
-    library = Library("aten", "IMPL")
-    for name, convolve in PADDED.items():
-        put_before(library, find(name), "AutocastCPU", partial(_padded, convolve))
-    return library
 
 
 class _Switch:

@@ -9,7 +9,7 @@ from seedbed.portable.table import add
 NAMES = """
     _prelu_kernel _prelu_kernel_backward _unsafe_masked_index _unsafe_masked_index_put_accumulate complex glu
     glu_backward grid_sampler_2d ldexp leaky_relu leaky_relu_backward linalg_cross logit logit_backward logspace
-    mvlgamma narrow_copy polar renorm sinc softshrink special_entr
+    mvlgamma narrow_copy polar sinc softshrink special_entr
 """.split()  # noqa: SIM905 - names, not strings
 
 add(*NAMES, kind="decomposed")

@@ -1,4 +1,4 @@
-"""PyTorch's dispatcher, where it is still above the mode: functions put before its kernels that answer inside the mode.
+"""Functions put before PyTorch's kernels, at keys of its dispatcher that lie above the mode; they answer inside it.
 
 A dispatch mode sees what arrives below autograd and autocast. What these decide by themselves, they are told here.
 """
@@ -17,7 +17,7 @@ Form = Callable[..., Any]
 
 
 class Portable(TorchDispatchMode):
-    """What portable mode is, to know it by."""
+    """The base class of portable mode, by which it is recognised."""
 
 
 def inside() -> bool:
@@ -26,7 +26,7 @@ def inside() -> bool:
 
 
 def find(name: str) -> Any:
-    """Give an operation of aten by its name and overload, such as ``"gradient.array"``."""
+    """Look up the operation of aten that has this name and overload, such as ``"gradient.array"``."""
     base, _, overload = name.partition(".")
     return getattr(getattr(torch.ops.aten, base), overload or "default")
 
@@ -36,18 +36,21 @@ def is_composite(operation: Any) -> bool:
     return torch._C._dispatch_has_kernel_for_dispatch_key(operation.name(), "CompositeImplicitAutograd")
 
 
-def put_before(library: Library, operation: Any, key: str, form: Form) -> None:
-    """Run `form` inside the mode, where PyTorch has an `operation` at a `key` of the dispatcher; outside, PyTorch's."""
-    apart = is_composite(operation) and not key.startswith("Autocast")
-    kernel = None if apart else get_kernel(operation, key)
+def put_before(library: Library, name: str, key: str, form: Form) -> None:
+    """Run `form` inside the mode, where PyTorch has an operation at a `key` of the dispatcher; outside, PyTorch's own.
 
-    def own(keys: Any, *args: Any, **kwargs: Any) -> Any:
-        return kernel.call_boxed(keys, *args, **kwargs) if kernel else operation.decompose(*args, **kwargs)
+    That of an operation that is not composite holds the interpreter's lock for as long as it runs: such a `library` is
+    to be dropped when the mode ends.
+    """
+    operation = find(name)
+    kernel = None if is_composite(operation) else get_kernel(operation, key)
 
     def choose(keys: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         result = form(x, *args, **kwargs) if not x.is_meta and inside() else NotImplemented
-        return own(keys, x, *args, **kwargs) if result is NotImplemented else result
+        if result is not NotImplemented:
+            return result
+        return kernel.call_boxed(keys, x, *args, **kwargs) if kernel else operation.decompose(x, *args, **kwargs)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there was a kernel, or that vmap has one: it goes on running outside
-        library.impl(operation.name().removeprefix("aten::"), choose, key, with_keyset=True)
+        library.impl(name, choose, key, with_keyset=True)

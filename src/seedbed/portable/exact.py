@@ -25,11 +25,9 @@ VIEWS = """
 
 COPIES = """
     _chunk_cat _conj_physical _pack_padded_sequence _pack_padded_sequence_backward _pin_memory _resize_output
-    _unsafe_view as_strided_scatter block_diag cat channel_shuffle clone conj_physical constant_pad_nd diag_embed
-    diagonal_backward diagonal_scatter flip im2col lift lu_unpack native_channel_shuffle pixel_shuffle pixel_unshuffle
-    reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d replication_pad2d replication_pad3d
-    resize resize_as roll rot90 select_backward select_scatter set slice_backward slice_scatter stack tril triu
-    unsafe_split unsafe_split_with_sizes
+    _unsafe_view as_strided_scatter block_diag cat clone conj_physical constant_pad_nd diag_embed diagonal_backward
+    diagonal_scatter flip im2col lift lu_unpack repeat resize resize_as rot90 select_backward select_scatter set
+    slice_backward slice_scatter tril triu unsafe_split unsafe_split_with_sizes
 """.split()  # noqa: SIM905 - names, not strings
 """Elements moved."""
 
@@ -40,11 +38,21 @@ CONSTANTS = """
 """.split()  # noqa: SIM905 - names, not strings
 
 CHOICES = """
-    _unsafe_index adaptive_max_pool2d adaptive_max_pool3d argmax argmin bucketize count_nonzero embedding gather index
-    index_fill index_select isin masked_fill masked_scatter masked_scatter_backward masked_select
-    max_pool2d_with_indices max_pool3d_with_indices nan_to_num nonzero nonzero_static searchsorted take where
+    _unsafe_index argmax argmin bucketize count_nonzero embedding gather index index_fill index_select isin masked_fill
+    masked_scatter masked_scatter_backward masked_select nan_to_num searchsorted take where
 """.split()  # noqa: SIM905 - names, not strings
 """One of the elements given, or a constant."""
+
+OTHERWISE_LAID_OUT = """
+    adaptive_max_pool2d adaptive_max_pool3d channel_shuffle max_pool2d_with_indices max_pool3d_with_indices
+    native_channel_shuffle nonzero nonzero_static pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d
+    reflection_pad3d replication_pad1d replication_pad2d replication_pad3d roll stack
+""".split()  # noqa: SIM905 - names, not strings
+"""Copies and choices whose strides differ by device, of channels-last images for one.
+
+By strides PyTorch decides, above the mode, how it multiplies matrices: `linear` adds the bias in one operation or in
+another, a gradient is a product or that of the transposed. So what these give is contiguous everywhere.
+"""
 
 BOUNDED = """
     fractional_max_pool2d fractional_max_pool3d hardshrink hardtanh_backward threshold threshold_backward
@@ -84,6 +92,13 @@ def _bounded(kernel: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
     return result.to(x.dtype) if isinstance(result, Tensor) else (result[0].to(x.dtype), *result[1:])
 
 
+def _contiguous(kernel: Any, *args: Any, **kwargs: Any) -> Any:
+    result = kernel(*args, **kwargs)
+    return result.contiguous() if isinstance(result, Tensor) else tuple(each.contiguous() for each in result)
+
+
+for _name in OTHERWISE_LAID_OUT:
+    replaces(_name, kind="exact", as_given=True)(partial(_contiguous, getattr(aten, _name)))
 for _name in BOUNDED:
     replaces(_name, as_given=True)(partial(_bounded, getattr(aten, _name)))
 

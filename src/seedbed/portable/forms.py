@@ -1,13 +1,12 @@
-"""Functions that differ between machines above autograd, where a dispatch mode sees nothing of it: in one form.
+"""Functions of which C++ evaluates the parts in an order that each compiler chooses, in an order of their own.
 
-Of most, C++ evaluates the parts in an order that each compiler chooses. PyTorch writes them as one expression, such as
-``slice(x, 1) - slice(x, 0, -1)``: GCC calls the right part first on x86 and the left one on AArch64, and autograd adds
-up a tensor's gradients in the order of the calls: where there are three or more, that decides bits. Of `sinc` it is the
-second derivative. The gradient of `renorm` takes norms of float64 on a CPU and of float32 on a GPU.
+PyTorch writes them as one expression, such as ``slice(x, 1) - slice(x, 0, -1)``. GCC calls the right part first on x86
+and the left one on AArch64, and autograd adds up a tensor's gradients in the order of the calls: where there are three
+or more, that decides bits. All of it is above autograd, where a dispatch mode sees nothing of it. Of `sinc` it is the
+derivative that is such an expression, so that the second one differs.
 
-The formulas are those of ``ReduceOps.cpp``, ``Integration.cpp``, ``Loss.cpp`` and ``Normalization.cpp`` in
-``aten/src/ATen/native``. A form that does not answer leaves its arguments to PyTorch's own, which says what is wrong
-with them.
+The formulas are those of ``ReduceOps.cpp``, ``Integration.cpp`` and ``Loss.cpp`` in ``aten/src/ATen/native``. A form
+that does not answer leaves its arguments to PyTorch's own, which says what is wrong with them.
 """
 
 import math
@@ -20,7 +19,7 @@ from torch import Tensor
 from torch.library import Library
 from torch.utils._pytree import tree_map_only
 
-from seedbed.portable.dispatcher import Form, find, is_composite, put_before
+from seedbed.portable.dispatcher import Form, put_before
 
 _MEAN, _SUM = 1, 2
 """How PyTorch counts reductions."""
@@ -128,7 +127,7 @@ def _reduced(loss: Tensor, reduction: int) -> Tensor:
 
 
 def _sinc(x: Tensor) -> Tensor:
-    """Take near 0, where the function rounds to 1, the beginning of its series, for the derivatives' sake."""
+    """Near 0, where it rounds to 1, take the beginning of the series, whose derivatives are those of the function."""
     wide = x.float() if x.dtype in _HALVES else x
     angle = math.pi * wide
     near = angle.abs() < math.sqrt(torch.finfo(angle.dtype).eps) / 2
@@ -137,23 +136,9 @@ def _sinc(x: Tensor) -> Tensor:
     return result if wide is x else result.to(x.dtype)
 
 
-def _renorm(x: Tensor, p: float, dim: int, maxnorm: float) -> Any:
-    is_right = -x.ndim <= dim < x.ndim and x.ndim > 1 and p > 0 and maxnorm >= 0
-    if not is_right or not (x.is_floating_point() or x.is_complex()):
-        return NotImplemented
-    real = x.dtype.to_real()
-    wide = torch.float32 if real in _HALVES else real
-    others = [each for each in range(x.ndim) if each != dim % x.ndim]
-    norm = torch.linalg.vector_norm(x, p, others, keepdim=True, dtype=wide)
-    return x * torch.where(norm > maxnorm, maxnorm / (norm + 1e-7), 1).to(real)
-
-
-def _in_place(form: Form) -> Form:
-    def write(x: Tensor, *args: Any) -> Any:
-        result = form(x.clone(), *args)
-        return NotImplemented if result is NotImplemented or result.dtype != x.dtype else x.copy_(result)
-
-    return write
+def _sinc_in_place(x: Tensor) -> Any:
+    result = _sinc(x.clone())
+    return x.copy_(result) if result.dtype == x.dtype else NotImplemented
 
 
 FORMS: dict[str, Form] = {
@@ -169,13 +154,13 @@ FORMS: dict[str, Form] = {
     "trapz.dx": _trapezoid,
     "kl_div": _kl_div,
     "poisson_nll_loss": _poisson_nll_loss,
-    "sinc": _sinc,
-    "sinc_": _in_place(_sinc),
-    "renorm": _renorm,
-    "renorm_": _in_place(_renorm),
 }
-"""What is run in portable mode instead of PyTorch's functions, by their names and overloads."""
+"""What is run in portable mode instead of PyTorch's composite functions, by their names and overloads."""
 
+SINC: dict[str, Form] = {"sinc": _sinc, "sinc_": _sinc_in_place}
+"""What is run instead of PyTorch's `sinc`, which is not composite."""
+
+_KEYS = "AutogradCPU", "AutogradCUDA"
 _VMAP = "FuncTorchBatchedDecomposition"
 """Below `torch.vmap`, which takes composite functions apart before autograd sees them."""
 
@@ -185,9 +170,28 @@ def register() -> Library:
     """Hand `FORMS` to PyTorch's dispatcher, once; outside portable mode, PyTorch's own go on running."""
     library = Library("aten", "IMPL")
     for name, form in FORMS.items():
-        operation = find(name)
-        for key in ("AutogradCPU", "AutogradCUDA"):
-            put_before(library, operation, key, form)
-        if is_composite(operation):
-            put_before(library, operation, _VMAP, form)
+        for key in (*_KEYS, _VMAP):
+            put_before(library, name, key, form)
     return library
+
+
+class _Switch:
+    """Hands `SINC` to PyTorch's dispatcher, and takes it back."""
+
+    library: Library | None = None
+
+    @property
+    def on(self) -> bool:
+        return self.library is not None
+
+    def switch(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        if on and not self.on:
+            self.library = Library("aten", "IMPL")
+            for name, form in SINC.items():
+                for key in _KEYS:
+                    put_before(self.library, name, key, form)
+        elif not on:
+            self.library = None
+
+
+sinc = _Switch()

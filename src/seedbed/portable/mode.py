@@ -16,7 +16,7 @@ from torch._subclasses import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from seedbed.errors import ConfigError, NotPortableError
-from seedbed.portable import autocast, forms
+from seedbed.portable import forms
 from seedbed.portable.dispatcher import Portable
 from seedbed.portable.place import refused
 from seedbed.portable.plan import Plan, plan
@@ -104,7 +104,6 @@ class _Threads:
         """Let this thread in."""
         with self.lock:
             forms.register()
-            autocast.register()
             if not self.inside:
                 self.outside = Settings.in_force()
             self.inside.add(threading.get_ident())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
-from seedbed.portable import autocast, recurrent
+from seedbed.portable import autocast, forms, recurrent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Settings:
         Whether `torch.einsum` asks the package opt_einsum, where that is installed, for the order of its products.
     recurrent
         Recurrent layers on a GPU, in this mode, take the steps that they take on a CPU.
+    sinc
+        The derivative of `torch.sinc`, in this mode, is made of other operations.
     autocast
         Autocast on a GPU goes by the lists of operations that it has on a CPU.
     flush
@@ -51,6 +53,7 @@ class Settings:
     einsum: bool
     flush: bool
     recurrent: bool
+    sinc: bool
     autocast: bool
     deterministic: int
     single_steps: bool
@@ -69,6 +72,7 @@ class Settings:
             einsum=False,
             flush=False,
             recurrent=True,
+            sinc=True,
             autocast=torch.cuda.is_available(),  # elsewhere it has no use, and takes some milliseconds
             deterministic=0,
             single_steps=True,
@@ -88,6 +92,7 @@ class Settings:
             einsum=torch.backends.opt_einsum.enabled,
             flush=_flushes(),
             recurrent=recurrent.functions.on,
+            sinc=forms.sinc.on,
             autocast=autocast.lists.on,
             deterministic=torch.get_deterministic_debug_mode(),
             single_steps=_steps.handle is not None,
@@ -106,6 +111,7 @@ class Settings:
         if self.flush != _flushes():
             torch.set_flush_denormal(self.flush)
         recurrent.functions.switch(self.recurrent)
+        forms.sinc.switch(self.sinc)
         autocast.lists.switch(self.autocast)
         torch.set_deterministic_debug_mode(self.deterministic)
         _steps.switch(self.single_steps)
