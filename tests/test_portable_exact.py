@@ -273,5 +273,14 @@ def test_strides_that_differ_by_device_are_those_of_a_contiguous_tensor(name: st
     x = torch.randn(2, 4, 4, 4, 4).to(memory_format=torch.channels_last_3d)
     with PortableMode():
         found = IMAGES[name](x)
-    assert found.is_contiguous()
+    assert found.stride() == torch.empty(found.shape).stride()
     assert torch.equal(found, IMAGES[name](x))
+
+
+def test_strides_of_one_element_are_those_of_a_contiguous_tensor() -> None:
+    """Which matter for how PyTorch computes a gradient: grey images whose channels are last."""
+    x = torch.randn(2, 4, 4, 1).permute(0, 3, 1, 2)
+    assert x.is_contiguous()
+    with PortableMode():
+        assert nn.functional.max_pool2d(x, 2).stride() == (4, 4, 2, 1) != nn.functional.relu(x).stride()
+    assert nn.functional.max_pool2d(x, 2).stride() != (4, 4, 2, 1)

@@ -92,13 +92,18 @@ def _bounded(kernel: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
     return result.to(x.dtype) if isinstance(result, Tensor) else (result[0].to(x.dtype), *result[1:])
 
 
-def _contiguous(kernel: Any, *args: Any, **kwargs: Any) -> Any:
+def _laid_out_alike(kernel: Any, *args: Any, **kwargs: Any) -> Any:
     result = kernel(*args, **kwargs)
-    return result.contiguous() if isinstance(result, Tensor) else tuple(each.contiguous() for each in result)
+    return _contiguous(result) if isinstance(result, Tensor) else tuple(map(_contiguous, result))
+
+
+def _contiguous(x: Tensor) -> Tensor:
+    """With the strides of a new tensor, of dimensions of one element, too: those `Tensor.contiguous` leaves."""
+    return x.reshape(-1).view(x.shape)
 
 
 for _name in OTHERWISE_LAID_OUT:
-    replaces(_name, kind="exact", as_given=True)(partial(_contiguous, getattr(aten, _name)))
+    replaces(_name, kind="exact", as_given=True)(partial(_laid_out_alike, getattr(aten, _name)))
 for _name in BOUNDED:
     replaces(_name, as_given=True)(partial(_bounded, getattr(aten, _name)))
 
