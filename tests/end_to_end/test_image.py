@@ -308,7 +308,7 @@ SLOW = (
     *("end_to_end", "test_pytest_plugin.py", "test_rerun.py", "test_hashseed.py", "test_traps.py"),
     *("test_noxfile.py", "test_sessions_*.py", "test_scaffold_*.py", "test_cli_scaffold.py"),
     *("test_portable_asked.py", "test_portable_elsewhere.py", "test_portable_gpu.py", "test_portable_opinfo.py"),
-    "test_portable_suite.py",
+    *("test_portable_derivatives.py", "test_portable_suite.py"),
 )
 """Tests of processes, more than of what is installed: they take minutes, and need an engine, a network or git."""
 
