@@ -93,11 +93,11 @@ def comparison(one: Path, other: Path) -> dict[str, Any]:
     shared = [key for key in ones if key in others and ones[key]["inputs"] == others[key]["inputs"]]
     found: dict[str, Any] = {}
     for stage in STAGES:
-        both = [key for key in shared if stage in ones[key] and stage in others[key]]
+        found_by_one = [key for key in shared if stage in ones[key] or stage in others[key]]
         found[stage] = {
-            "samples": len(both),
-            "operations": len({name for name, _ in both}),
-            "differing": [key for key in both if ones[key][stage] != others[key][stage]],
+            "samples": len(found_by_one),
+            "operations": len({name for name, _ in found_by_one}),
+            "differing": [key for key in found_by_one if ones[key].get(stage) != others[key].get(stage)],
         }
     return found
 

@@ -36,3 +36,7 @@ def test_a_comparison_names_what_differs_of_the_same_inputs(tmp_path: Path) -> N
     assert found["first"] == {"samples": 1, "operations": 1, "differing": []}
     assert found["second"] == {"samples": 1, "operations": 1, "differing": [("exp", 0)]}
     assert comparison(one, written("drawn otherwise", inputs="f", second="e"))["second"]["samples"] == 0
+    line = json.loads(one.read_text(encoding="utf-8"))
+    del line["second"]
+    (tmp_path / "refused").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    assert comparison(one, tmp_path / "refused")["second"]["differing"] == [("exp", 0)]
