@@ -129,12 +129,16 @@ def test_the_layout_in_memory_does_not_matter(layout: str, rows: int, dtype: tor
     assert mm(left, right).is_contiguous()
 
 
-def test_pieces_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    left, right, bias = numbers(130, 300), numbers(300, 170, seed=4), numbers(130, 170)
-    expected = addmm(bias, left, right), bmm(left.view(10, 13, 300), right.expand(10, -1, -1))
+@pytest.mark.parametrize("least", [1, 64])
+@pytest.mark.parametrize("rows", [130, 190])
+def test_pieces_do_not_matter(rows: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever matrix is the larger one, and cut into pieces."""
+    left, right, bias = numbers(rows, 300), numbers(300, 170, seed=4), numbers(rows, 170)
+    expected = addmm(bias, left, right), bmm(left.view(10, -1, 300), right.expand(10, -1, -1))
     monkeypatch.setattr(products, "_PIECE", 100)
+    monkeypatch.setattr(products, "_LEAST", least)
     assert torch.equal(addmm(bias, left, right), expected[0])
-    assert torch.equal(bmm(left.view(10, 13, 300), right.expand(10, -1, -1)), expected[1])
+    assert torch.equal(bmm(left.view(10, -1, 300), right.expand(10, -1, -1)), expected[1])
 
 
 @DTYPES
@@ -147,6 +151,23 @@ def test_infinities_and_nan_are_where_pytorch_has_them(size: int, dtype: torch.d
     torch.testing.assert_close(found, native, equal_nan=True, rtol=1e-3, atol=1e-3)
     left[:3], right[:, 1:3] = 0.0, 0.0
     assert torch.equal(found[3:, 3:], mm(left, right)[3:, 3:])  # the others are what they were
+
+
+@pytest.mark.parametrize("rows", [130, 190])
+@pytest.mark.parametrize("place", [0, 60, -1])
+def test_whichever_piece_they_are_in(rows: int, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_PIECE", 100)
+    monkeypatch.setattr(products, "_LEAST", 50)
+    left, right, bias = numbers(rows, 300), numbers(300, 170, seed=4), numbers(rows, 170)
+    finite = addmm(bias, left, right)
+    of_rows, of_columns = left.clone(), right.clone()
+    of_rows[place, 5] = of_columns[5, place] = math.nan
+    found, other = addmm(bias, of_rows, right), addmm(bias, left, of_columns)
+    assert found[place].isnan().all()
+    assert other[:, place].isnan().all()
+    found[place], other[:, place] = finite[place], finite[:, place]
+    assert torch.equal(found, finite)
+    assert torch.equal(other, finite)
 
 
 def test_what_overflows_float32_is_infinite_and_what_underflows_is_subnormal() -> None:

@@ -11,14 +11,14 @@ from torch import Tensor
 from seedbed.errors import NotPortableError
 from seedbed.portable.slices import (
     BLOCK,
+    Operand,
     cut,
     finite,
     finite_part,
     grid_of,
-    is_transposed,
+    magnitude,
     multiply,
     one_zero,
-    power_below,
     power_of,
     signs,
     special,
@@ -31,13 +31,12 @@ Piece = tuple[slice, ...]
 Finish = Callable[[Tensor, Piece], Tensor]
 """What is done to a piece of a product, in float64, before it is rounded."""
 
-_PIECE = 2**20
-"""Elements of a matrix that are cut at a time on a CPU, to bound memory; of rows a quarter, which stay in cache."""
+_PIECE = 2**19
+"""Elements of the larger matrix that are cut at a time on a CPU, to bound memory."""
+_LEAST = 512
+"""Rows or columns that are cut at a time, if there are so many: with fewer, the products themselves take longer."""
 _TOGETHER = 2**15
 """Below so many elements of both matrices, the calls cost more than what they do: both are cut at once."""
-
-_MANY = 64
-"""Rows or columns from which it pays to transpose the other matrix."""
 
 
 def rounded(left: Tensor, right: Tensor, finish: Finish | None = None) -> Tensor:
@@ -57,9 +56,9 @@ def rounded(left: Tensor, right: Tensor, finish: Finish | None = None) -> Tensor
         small = _together(left, right)
         if small is not None:
             return (small if finish is None else finish(small, (slice(None),) * 2)).to(left.dtype)
-    powers = _magnitudes(left, right)
-    if finite(powers):
-        return _fill(left.new_empty(shape), left, right, powers, finish)
+    out = left.new_empty(shape)
+    if _fill(out, left, right, finish):
+        return out
     return _special(left, right, shape, finish)
 
 
@@ -87,59 +86,44 @@ def _together(left: Tensor, right: Tensor) -> Tensor | None:
     return one_zero(torch.matmul(first, low.mT).add_(torch.matmul(first, high.mT)))
 
 
-def _magnitudes(left: Tensor, right: Tensor) -> Tensor:
-    """Give those of the rows of one and of the columns of the other, in one tensor ``[m + n]``, or ``[b, m + n]``."""
-    most = torch.cat((left.amax(-1), right.amax(-2)), -1)
-    return power_below(most, torch.cat((left.amin(-1), right.amin(-2)), -1))
+def _fill(out: Tensor, left: Tensor, right: Tensor, finish: Finish | None) -> bool:
+    """Multiply into `out`: the smaller matrix is cut once, the larger one piece by piece. Say whether both are finite.
 
-
-def _fill(out: Tensor, left: Tensor, right: Tensor, powers: Tensor, finish: Finish | None) -> Tensor:
-    """Multiply finite matrices into `out`, piece by piece."""
-    m, k = left.shape[-2:]
+    Where they are not, what is in `out` is worth nothing.
+    """
+    *batch, m, k = left.shape
+    n, all_rows = right.shape[-1], slice(None)
     one, other = widths(k, left.dtype)
-    left, right = _laid_out(left, right)
-    of_rows, of_columns = powers[..., :m, None], powers[..., None, m:]
-    for of_right, inner in _pieces(left, right):
-        second = cut(right[of_right], of_columns[of_right], other, "right")
-        for of_left, piece in inner:
-            result = multiply(cut(left[of_left], of_rows[of_left], one, "left"), second)
-            out[piece] = result if finish is None else finish(result, piece)
-    return out
+    largest: list[Tensor] = []
+
+    def operand(matrix: Tensor, dim: int, bits: Sequence[int], use: str) -> Operand:
+        powers = magnitude(matrix, dim)
+        largest.append(powers.max())
+        return cut(matrix, powers, bits, use)
+
+    def fill(piece: Piece, first: Operand, second: Operand) -> None:
+        result = multiply(first, second)
+        out[piece] = result if finish is None else finish(result, piece)
+
+    batches = [(each,) for each in _pieces(batch[0], (m + n) * k, 1, left.device)] if batch else [()]
+    for each in batches:
+        if m > n:
+            second = operand(right[each], -2, other, "right")
+            for rows in _pieces(m, k, _LEAST, left.device):
+                piece = (*each, rows)
+                fill(piece, operand(left[piece], -1, one, "left"), second)
+        else:
+            first = operand(left[each], -1, one, "left")
+            for columns in _pieces(n, k, _LEAST, left.device):
+                piece = (*each, all_rows, columns)
+                fill(piece, first, operand(right[piece], -2, other, "right"))
+    return finite(torch.stack(largest))
 
 
-def _pieces(left: Tensor, right: Tensor) -> Iterator[tuple[Piece, list[tuple[Piece, Piece]]]]:
-    """Cut a product into pieces: of the batch, or of columns and then of rows.
-
-    Gives those of the right matrix, and with each those of the left one that it is multiplied by, and of the product.
-    """
-    m, k, n = *left.shape[-2:], right.shape[-1]
-    if left.ndim == 3:
-        for batch in pieces(len(left), m * k + k * n + m * n, left.device):
-            yield (batch,), [((batch,), (batch, slice(None)))]
-        return
-    rows = list(pieces(m, 4 * max(k, n), left.device))
-    for columns in pieces(n, k, left.device):
-        yield (slice(None), columns), [((each,), (each, columns)) for each in rows]
-
-
-def pieces(length: int, each: int, device: torch.device) -> Iterator[slice]:
-    """Go through `length` rows of `each` elements: a quarter at a time, or more where that is little."""
-    least = _PIECE if device.type == "cpu" else 32 * _PIECE
-    step = max(-(-length // 4), least // max(each, 1), 1)
+def _pieces(length: int, each: int, least: int, device: torch.device) -> Iterator[slice]:
+    """Go through `length` rows of `each` elements, some at a time: `least` or more."""
+    step = max((_PIECE if device.type == "cpu" else 64 * _PIECE) // each, least)
     return (slice(start, start + step) for start in range(0, length, step))
-
-
-def _laid_out(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """Change how matrices lie in memory, where that costs less than it saves.
-
-    MKL is the fastest, by a tenth, where only the right one is transposed, and takes up to five times as long where
-    both are. To transpose costs as much as products with 30 to 150 rows or columns gain.
-    """
-    if is_transposed(left) and (is_transposed(right) or right.shape[-1] >= _MANY):
-        left = left.contiguous()
-    if not is_transposed(left) and not is_transposed(right) and left.shape[-2] >= _MANY:
-        right = right.mT.contiguous().mT
-    return left, right
 
 
 def _check(left: Tensor, right: Tensor) -> None:
@@ -157,10 +141,9 @@ def _same_dtype(*tensors: Tensor) -> None:
 
 def _special(left: Tensor, right: Tensor, shape: Sequence[int], finish: Finish | None) -> Tensor:
     """Multiply matrices that are not finite throughout."""
-    finite_left, finite_right = finite_part(left), finite_part(right)
     out = left.new_empty(shape, dtype=torch.float64)
-    values = _fill(out, finite_left, finite_right, _magnitudes(finite_left, finite_right), None)
-    result = special(values, torch.matmul(signs(left), signs(right)))
+    _fill(out, finite_part(left), finite_part(right), None)
+    result = special(out, torch.matmul(signs(left), signs(right)))
     return (result if finish is None else finish(result, (slice(None),) * 2)).to(left.dtype)
 
 
