@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from subprocess import run
+from timeit import Timer
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the name that everybody gives it)
 
-from benchmarks.timing import Call, Row, Times, in_turns
+from benchmarks.timing import Call, Row, Times
 from seedbed.portable import PortableMode
 from seedbed.seeding import set_all_seeds
 from seedbed.suite import training
@@ -25,7 +26,7 @@ SIZE = 1024
 """Rows and columns of the matrices."""
 
 CALLS = 5
-"""At a time: the mode is entered once for so many."""
+"""At a time: the mode is entered once for so many. Each is timed by itself, so that what else runs now spoils few."""
 
 EXPERIMENTS: Sequence[Callable[..., object]] = (training.cnn, training.transformer)
 
@@ -34,7 +35,7 @@ PEER = "PyTorch, float32"
 
 @dataclass(frozen=True, kw_only=True)
 class Multiple(Row):
-    """A benchmark whose bar is a multiple of the peer's figure; the best rounds are compared."""
+    """A benchmark whose bar is a multiple of the peer's figure; the best calls are compared."""
 
     most: float
 
@@ -90,17 +91,21 @@ def one_thread() -> Iterator[None]:
 
 
 def compared(name: str, most: float, ours: Call, theirs: Call, rounds: int, calls: int = CALLS) -> Multiple:
-    """Take times in turns, of `calls` each."""
-    turns = {"ours": partial(repeat, ours, calls, portable=True), "theirs": partial(repeat, theirs, calls)}
-    taken = {turn: [time / calls for time in times] for turn, times in in_turns(turns, rounds).items()}
-    return Multiple(name=name, ours=taken["ours"], peer=PEER, theirs=taken["theirs"], most=most)
+    """Take times in turns, of `calls` each; the first round is not counted."""
+    turns = [(times(ours, calls, portable=True), times(theirs, calls)) for _ in range(rounds + 1)][1:]
+    taken, theirs_taken = ([time for turn in side for time in turn] for side in zip(*turns, strict=True))
+    return Multiple(name=name, ours=taken, peer=PEER, theirs=theirs_taken, most=most)
 
 
-def repeat(call: Call, calls: int, *, portable: bool = False) -> None:
-    """Call so many times, in portable mode if so told."""
+def times(call: Call, calls: int, *, portable: bool = False) -> Times:
+    """Call so many times, in portable mode if so told, and give the seconds that each took."""
     with PortableMode() if portable else nullcontext():
-        for _ in range(calls):
-            call()
+        return Timer(partial(finished, call)).repeat(calls, 1)
+
+
+def finished(call: Call) -> None:
+    """Call, and wait until a GPU is done."""
+    call()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

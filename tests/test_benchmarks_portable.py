@@ -31,7 +31,7 @@ def test_every_bar_of_portable_mode_is_measured() -> None:
     assert torch.get_num_threads() == before
 
 
-def test_a_bar_is_met_by_the_best_rounds() -> None:
+def test_a_bar_is_met_by_the_best_calls() -> None:
     assert Multiple(name="", ours=[9.0, 4.0], peer="peer", theirs=[1.0, 5.0], most=4).met is True
     assert Multiple(name="", ours=[9.0, 4.1], peer="peer", theirs=[1.0, 5.0], most=4).met is False
     assert Multiple(name="", ours=[1.0], most=4).met is None
@@ -45,11 +45,19 @@ def test_memory_is_in_megabytes() -> None:
 def test_calls_are_made_in_portable_mode_or_outside() -> None:
     x, found = torch.full((40, 40), 0.1), list[Tensor]()
     for mode in (True, False):
-        portable.repeat(lambda: found.append(x @ x), 2, portable=mode)
+        assert len(portable.times(lambda: found.append(x @ x), 2, portable=mode)) == 2
     assert len(found) == 4
     with PortableMode():
         assert torch.equal(found[0], x @ x)
     assert torch.equal(found[2], x @ x)
+
+
+def test_the_first_round_is_not_counted() -> None:
+    calls = list[str]()
+    row = portable.compared("", 1, lambda: calls.append("ours"), lambda: calls.append("theirs"), rounds=2, calls=3)
+    assert calls == 3 * (["ours"] * 3 + ["theirs"] * 3)
+    assert row.theirs is not None
+    assert len(row.ours) == len(row.theirs) == 6
 
 
 @pytest.mark.parametrize("name", ["matmul", "conv2d"])
