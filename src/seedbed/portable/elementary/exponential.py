@@ -102,7 +102,7 @@ def nearest(x: Tensor, first: int, last: int, size: int) -> Pair:
     grid = constant(_GRID, x, torch.float32)
     torch.add(r, grid, out=point)
     r.sub_(torch.sub(point, grid, out=p))
-    return point.view(torch.int32).bitwise_and_(size - 1), r
+    return point.view(torch.int32).bitwise_and_(constant(size - 1, x, torch.int32)), r
 
 
 def narrow_exp(x: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def _narrow(x: Tensor, base: _Base, table: Tensor) -> Tensor:
     first, second = (constant(coefficient, x, torch.float32) for coefficient in base.coefficients)
     p = torch.mul(r, second, out=memory("exp.p", x, torch.float32)).add_(first).mul_(r)
     near = _select(table, index, memory("exp.near", x))
-    return memory("exp.result", x).copy_(p).add_(1.0).mul_(near)
+    return memory("exp.result", x).copy_(p).add_(constant(1.0, x)).mul_(near)
 
 
 def _select(table: Tensor, index: Tensor, out: Tensor) -> Tensor:
