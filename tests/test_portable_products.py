@@ -129,13 +129,16 @@ def test_the_layout_in_memory_does_not_matter(layout: str, rows: int, dtype: tor
     assert mm(left, right).is_contiguous()
 
 
+@DTYPES
 @pytest.mark.parametrize("least", [1, 64])
 @pytest.mark.parametrize("rows", [130, 190])
-def test_pieces_do_not_matter(rows: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_do_not_matter(rows: int, least: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever matrix is the larger one, and cut into pieces."""
-    left, right, bias = numbers(rows, 300), numbers(300, 170, seed=4), numbers(rows, 170)
+    shapes = (rows, 300), (300, 170), (rows, 170)
+    left, right, bias = (numbers(*shape, dtype=dtype, seed=seed) for seed, shape in enumerate(shapes))
     expected = addmm(bias, left, right), bmm(left.view(10, -1, 300), right.expand(10, -1, -1))
-    monkeypatch.setattr(products, "_PIECE", 100)
+    monkeypatch.setattr(products, "_SOME", 100)
+    monkeypatch.setattr(products, "_MOST", 4000)
     monkeypatch.setattr(products, "_LEAST", least)
     assert torch.equal(addmm(bias, left, right), expected[0])
     assert torch.equal(bmm(left.view(10, -1, 300), right.expand(10, -1, -1)), expected[1])
@@ -156,7 +159,8 @@ def test_infinities_and_nan_are_where_pytorch_has_them(size: int, dtype: torch.d
 @pytest.mark.parametrize("rows", [130, 190])
 @pytest.mark.parametrize("place", [0, 60, -1])
 def test_whichever_piece_they_are_in(rows: int, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "_PIECE", 100)
+    monkeypatch.setattr(products, "_SOME", 100)
+    monkeypatch.setattr(products, "_MOST", 4000)
     monkeypatch.setattr(products, "_LEAST", 50)
     left, right, bias = numbers(rows, 300), numbers(300, 170, seed=4), numbers(rows, 170)
     finite = addmm(bias, left, right)

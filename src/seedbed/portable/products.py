@@ -31,10 +31,10 @@ Piece = tuple[slice, ...]
 Finish = Callable[[Tensor, Piece], Tensor]
 """What is done to a piece of a product, in float64, before it is rounded."""
 
-_PIECE = 2**19
-"""Elements of the larger matrix that are cut at a time on a CPU, to bound memory."""
+_SOME, _MOST = 2**19, 2**20
+"""Elements of the larger matrix, and of the product, that are worked on at a time on a CPU; at most, with `_LEAST`."""
 _LEAST = 512
-"""Rows or columns that are cut at a time, if there are so many: with fewer, the products themselves take longer."""
+"""Rows or columns at a time, where there are so many: with fewer, the products themselves take longer."""
 _TOGETHER = 2**15
 """Below so many elements of both matrices, the calls cost more than what they do: both are cut at once."""
 
@@ -87,13 +87,14 @@ def _together(left: Tensor, right: Tensor) -> Tensor | None:
 
 
 def _fill(out: Tensor, left: Tensor, right: Tensor, finish: Finish | None) -> bool:
-    """Multiply into `out`: the smaller matrix is cut once, the larger one piece by piece. Say whether both are finite.
+    """Multiply into `out`: the smaller matrix is cut once, the larger one piece by piece. Say whether they are finite.
 
     Where they are not, what is in `out` is worth nothing.
     """
     *batch, m, k = left.shape
-    n, all_rows = right.shape[-1], slice(None)
-    one, other = widths(k, left.dtype)
+    n, all_of = right.shape[-1], slice(None)
+    (one, other), by_rows, on_cpu = widths(k, left.dtype), m > n, left.device.type == "cpu"
+    samples, step, across = _sizes(max(m, n), k, min(m, n), 1 if on_cpu else 64)
     largest: list[Tensor] = []
 
     def operand(matrix: Tensor, dim: int, bits: Sequence[int], use: str) -> Operand:
@@ -101,28 +102,33 @@ def _fill(out: Tensor, left: Tensor, right: Tensor, finish: Finish | None) -> bo
         largest.append(powers.max())
         return cut(matrix, powers, bits, use)
 
-    def fill(piece: Piece, first: Operand, second: Operand) -> None:
-        result = multiply(first, second)
-        out[piece] = result if finish is None else finish(result, piece)
-
-    batches = [(each,) for each in _pieces(batch[0], (m + n) * k, 1, left.device)] if batch else [()]
-    for each in batches:
-        if m > n:
-            second = operand(right[each], -2, other, "right")
-            for rows in _pieces(m, k, _LEAST, left.device):
-                piece = (*each, rows)
-                fill(piece, operand(left[piece], -1, one, "left"), second)
-        else:
-            first = operand(left[each], -1, one, "left")
-            for columns in _pieces(n, k, _LEAST, left.device):
-                piece = (*each, all_rows, columns)
-                fill(piece, first, operand(right[piece], -2, other, "right"))
-    return finite(torch.stack(largest))
+    for each in [(some,) for some in _pieces(batch[0], samples)] if batch else [()]:
+        smaller = operand(right[each], -2, other, "right") if by_rows else operand(left[each], -1, one, "left")
+        for part in _pieces(max(m, n), step):
+            if by_rows:
+                larger = operand(left[*each, part], -1, one, "left")
+            else:
+                larger = operand(right[*each, all_of, part], -2, other, "right")
+            if on_cpu and not finite(torch.stack(largest)):
+                return False
+            for those in _pieces(min(m, n), across):
+                rows, columns = (part, those) if by_rows else (those, part)
+                first, second = (larger, smaller[..., those]) if by_rows else (smaller[..., those, :], larger)
+                result, piece = multiply(first, second), (*each, rows, columns)
+                out[piece] = result if finish is None else finish(result, piece)
+    return on_cpu or finite(torch.stack(largest))
 
 
-def _pieces(length: int, each: int, least: int, device: torch.device) -> Iterator[slice]:
-    """Go through `length` rows of `each` elements, some at a time: `least` or more."""
-    step = max((_PIECE if device.type == "cpu" else 64 * _PIECE) // each, least)
+def _sizes(long: int, k: int, short: int, times: int) -> tuple[int, int, int]:
+    """Give how many samples, rows (or columns) of the longer side, and of the shorter one, are multiplied at a time."""
+    some, most = times * _SOME, times * _MOST
+    least = min(_LEAST, short, max(most // k, _LEAST // 4))
+    step = max(some // max(k, short), least)
+    return some // max((long + short) * k, long * short), step, most // step
+
+
+def _pieces(length: int, step: int) -> Iterator[slice]:
+    step = max(step, 1)
     return (slice(start, start + step) for start in range(0, length, step))
 
 

@@ -11,7 +11,8 @@ matrix multiplication and its applications. Numerical Algorithms 59 (2012), 95-1
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -40,6 +41,11 @@ class Operand:
 
     slices: tuple[Tensor, ...]
     exponent: Tensor | None = None
+
+    def __getitem__(self, piece: Any) -> Self:
+        """Give a piece of each slice, which has all of the dimension that is summed."""
+        exponent = None if self.exponent is None else self.exponent[piece]
+        return replace(self, slices=tuple(each[piece] for each in self.slices), exponent=exponent)
 
 
 def widths(k: int, dtype: torch.dtype) -> tuple[tuple[int, ...], tuple[int, ...]]:
