@@ -100,7 +100,7 @@ def _fill(out: Tensor, left: Tensor, right: Tensor, finish: Finish | None) -> bo
     def operand(matrix: Tensor, dim: int, bits: Sequence[int], use: str) -> Operand:
         powers = magnitude(matrix, dim)
         largest.append(powers.max())
-        return cut(matrix, powers, bits, use)
+        return cut(matrix, powers, bits, use, join=use == "right")
 
     for each in [(some,) for some in _pieces(batch[0], samples)] if batch else [()]:
         smaller = operand(right[each], -2, other, "right") if by_rows else operand(left[each], -1, one, "left")
@@ -113,7 +113,8 @@ def _fill(out: Tensor, left: Tensor, right: Tensor, finish: Finish | None) -> bo
                 return False
             for those in _pieces(min(m, n), across):
                 rows, columns = (part, those) if by_rows else (those, part)
-                first, second = (larger, smaller[..., those]) if by_rows else (smaller[..., those, :], larger)
+                some = smaller if across >= min(m, n) else smaller[..., those] if by_rows else smaller[..., those, :]
+                first, second = (larger, some) if by_rows else (some, larger)
                 result, piece = multiply(first, second), (*each, rows, columns)
                 out[piece] = result if finish is None else finish(result, piece)
     return on_cpu or finite(torch.stack(largest))

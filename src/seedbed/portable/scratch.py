@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-LARGEST = 1 << 23
+LARGEST = 1 << 24
 """Bytes that are kept for one use; more is asked for anew."""
 
 _MOST_PARTS = 4096

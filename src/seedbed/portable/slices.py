@@ -10,9 +10,10 @@ matrix multiplication and its applications. Numerical Algorithms 59 (2012), 95-1
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,9 @@ from seedbed.portable.scratch import scratch
 
 BLOCK = 4096
 """The longest sum that is one exact product; beyond, blocks are added in order."""
+
+_PIECE = 1 << 16
+"""Elements that are cut at a time on a CPU: they and their slices stay in its cache."""
 
 _EXPONENT = 0x7FF << 52
 
@@ -37,15 +41,19 @@ class Operand:
     exponent
         Of the power of two that the slices are to be multiplied by, in a shape that broadcasts with the product's; None
         for float32, all of whose numbers and products are far from float64's limits.
+    joined
+        The slices of a right matrix side by side, as one matrix: a product with it reads the left one once. None where
+        they lie apart.
     """
 
     slices: tuple[Tensor, ...]
     exponent: Tensor | None = None
+    joined: Tensor | None = None
 
-    def __getitem__(self, piece: Any) -> Self:
+    def __getitem__(self, piece: Any) -> "Operand":
         """Give a piece of each slice, which has all of the dimension that is summed."""
         exponent = None if self.exponent is None else self.exponent[piece]
-        return replace(self, slices=tuple(each[piece] for each in self.slices), exponent=exponent)
+        return Operand(tuple(each[piece] for each in self.slices), exponent)
 
 
 def widths(k: int, dtype: torch.dtype) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -86,28 +94,42 @@ def finite(powers: Tensor) -> bool:
     return math.isfinite(powers.max().item())
 
 
-def cut(x: Tensor, powers: Tensor, bits: Sequence[int], use: str) -> Operand:
+def cut(x: Tensor, powers: Tensor, bits: Sequence[int], use: str, *, join: bool = False) -> Operand:
     """Cut `x`, finite and of any shape, into slices of `bits`; `powers` is its magnitude along the summed dimensions.
 
-    The slices are in the memory of `use`: valid until the next call for it in this thread.
+    The slices are in the memory of `use`: valid until the next call for it in this thread. Those of a right matrix may
+    be joined.
     """
-    rest = _memory(use, x)
+    joined = _side_by_side(use, x, len(bits)) if join else None
+    slices = _apart(use, x, len(bits)) if joined is None else joined.chunk(len(bits), -1)
     if x.dtype == torch.float64:
         scale = exponent(powers).clamp_(max=1022)
-        torch.mul(x, power(-scale), out=rest)
-        return Operand(_slices(rest, torch.full_like(powers, 2.0), bits, use), scale)  # all is below 4 now
-    return Operand(_slices(rest.copy_(x), powers, bits, use))
+        factor, grid = power(-scale), torch.full_like(powers, 2.0 * grid_of(bits[0]))  # all is below 4 then
+    else:
+        scale, factor, grid = None, None, powers * grid_of(bits[0])
+    for each, by, first, *parts in _in_pieces(x, grid if factor is None else factor, grid, *slices):
+        rest = parts[-1].copy_(each) if factor is None else torch.mul(each, by, out=parts[-1])
+        _cut(rest, parts[:-1], first, bits)
+    return Operand(slices, scale, joined)
 
 
-def _slices(rest: Tensor, powers: Tensor, bits: Sequence[int], use: str) -> tuple[Tensor, ...]:
-    """Cut `rest`, which is overwritten: ``(x + c) - c`` is x rounded to the last place of c."""
-    grid = powers * grid_of(bits[0])
-    slices = []
-    for index, width in enumerate(bits[1:]):
-        slices.append(torch.add(rest, grid, out=_memory(f"{use} {index}", rest)).sub_(grid))
-        rest.sub_(slices[-1])
+def _in_pieces(x: Tensor, *others: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """Cut `x`, and what has its size or 1, into pieces that stay in the cache, in the order of memory."""
+    dim = 1 if x.ndim == 2 and is_transposed(x) else 0
+    size, step = x.shape[dim], max(_PIECE * x.shape[dim] // x.numel(), 1)
+    if step >= size or x.device.type != "cpu":
+        return [(x, *others)]
+    each = (other.split(step, dim) if other.shape[dim] > 1 else repeat(other) for other in others)
+    return zip(x.split(step, dim), *each, strict=False)
+
+
+def _cut(rest: Tensor, slices: Sequence[Tensor], grid: Tensor, bits: Sequence[int]) -> None:
+    """Cut slices off `rest`, which becomes the last: ``(x + c) - c`` is x rounded to the last place of c."""
+    for each, width in zip(slices, bits[1:], strict=True):
+        torch.add(rest, grid, out=each).sub_(grid)
+        rest.sub_(each)
         grid = grid * 2.0**-width
-    return *slices, rest.add_(grid).sub_(grid)
+    rest.add_(grid).sub_(grid)
 
 
 def grid_of(bits: int) -> float:
@@ -115,11 +137,19 @@ def grid_of(bits: int) -> float:
     return 1.5 * 2.0 ** (PRECISION - bits)
 
 
-def _memory(use: str, like: Tensor) -> Tensor:
-    """Give float64 memory to work in, of the shape of `like`; transposed if that is."""
+def _apart(use: str, like: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Give float64 memory for `count` of the shape of `like`, each contiguous, or transposed if that is."""
     if like.ndim > 1 and is_transposed(like):
-        return _memory(use, like.mT).mT
-    return room(use, like.shape, like.device)
+        return tuple(each.mT for each in _apart(use, like.mT, count))
+    return room(use, (count, *like.shape), like.device).unbind()
+
+
+def _side_by_side(use: str, like: Tensor, count: int) -> Tensor:
+    """Give float64 memory for `count` times the columns of `like`, contiguous, or transposed if that is."""
+    *batch, k, n = like.shape
+    if is_transposed(like):
+        return room(use, (*batch, count * n, k), like.device).mT
+    return room(use, (*batch, k, count * n), like.device)
 
 
 def is_transposed(x: Tensor) -> bool:
@@ -138,8 +168,7 @@ def multiply(left: Operand, right: Operand) -> Tensor:
     float64, in memory that is valid until the next product in this thread.
     """
     result: Tensor | None = None
-    for first, second in _pairs(left.slices, right.slices):
-        each = _native(first, second, "product" if result is None else "part")
+    for each in _products(left, right):
         result = each if result is None else result.add_(each)
     assert result is not None  # noqa: S101 - there is a slice of each
     result = one_zero(result)
@@ -153,22 +182,31 @@ def one_zero(result: Tensor) -> Tensor:
     return result.add_(0.0)
 
 
+def _products(left: Operand, right: Operand) -> Iterator[Tensor]:
+    """Multiply the slices that matter, block by block of the inner dimension, in each the smallest products first."""
+    counts, k = (len(left.slices), len(right.slices)), right.slices[0].shape[-2]
+    if counts[0] == 1 and right.joined is not None:
+        pairs, parts = [(left.slices[0], right.joined)], counts[1]
+    else:
+        pairs, parts = [(left.slices[i], right.slices[j]) for i, j in _pairs(*counts)], 1
+    use = "product"
+    for start in range(0, k, BLOCK):
+        block = slice(start, start + BLOCK)
+        for first, second in pairs:
+            each = (first, second) if k <= BLOCK else (first[..., block], second[..., block, :])
+            yield from reversed(_native(*each, use).chunk(parts, -1))
+            use = "part"
+
+
 def _native(left: Tensor, right: Tensor, use: str) -> Tensor:
     out = room(use, (*left.shape[:-1], right.shape[-1]), left.device)
     return torch.bmm(left, right, out=out) if left.ndim == 3 else torch.mm(left, right, out=out)
 
 
-def _pairs(left: Sequence[Tensor], right: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Go through blocks of the inner dimension, and in each through the pairs of slices that matter, smallest first."""
-    count, k = max(len(left), len(right)), right[0].shape[-2]
-    pairs = [(i, place - i) for place in reversed(range(count)) for i in range(place + 1)]
-    pairs = [(i, j) for i, j in pairs if i < len(left) and j < len(right)]
-    if k <= BLOCK:
-        yield from ((left[i], right[j]) for i, j in pairs)
-        return
-    for start in range(0, k, BLOCK):
-        block = slice(start, start + BLOCK)
-        yield from ((left[i][..., block], right[j][..., block, :]) for i, j in pairs)
+def _pairs(left: int, right: int) -> Iterator[tuple[int, int]]:
+    """Go through the pairs of slices that matter, smallest first."""
+    for place in reversed(range(max(left, right))):
+        yield from ((i, place - i) for i in range(place + 1) if i < left and place - i < right)
 
 
 def scaled(x: Tensor, by: Tensor) -> Tensor:
