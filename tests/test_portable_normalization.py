@@ -130,6 +130,15 @@ def test_layer_norm_is_more_accurate_than_native() -> None:
     assert found[1] <= theirs[1]
 
 
+def test_a_root_of_zero_and_one_of_more_than_float32_has() -> None:
+    x = torch.stack([torch.full((100,), 3.0), numbers(100) * 1e30, numbers(100)])
+    result, _, rstd = portable("native_layer_norm", x, [100], None, None, 0.0)
+    assert rstd[:2].flatten().tolist() == [torch.inf, 0.0]
+    assert result[0].isnan().all()
+    assert (result[1] == 0).all()
+    same(result[2:], portable("native_layer_norm", x[2:], [100], None, None, 0.0)[0])
+
+
 def test_a_large_mean_costs_no_accuracy() -> None:
     x = numbers(64, 8, 100) + 4096.0
     wide = [each.to(torch.float64) for each in (x, torch.ones(8), torch.zeros(8))]

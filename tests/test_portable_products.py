@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seedbed.portable import PortableMode, products
+from seedbed.portable import PortableMode, products, slices
 from seedbed.portable.products import addbmm, addmm, addmv, addr, baddbmm, bmm, dot, mm, mv, trilinear
 from seedbed.portable.slices import BLOCK
 from seedbed.portable.table import OPERATIONS
@@ -140,6 +140,7 @@ def test_pieces_do_not_matter(rows: int, least: int, dtype: torch.dtype, monkeyp
     monkeypatch.setattr(products, "_SOME", 100)
     monkeypatch.setattr(products, "_MOST", 600)
     monkeypatch.setattr(products, "_LEAST", least)
+    monkeypatch.setattr(slices, "_PIECE", 1000)
     assert torch.equal(addmm(bias, left, right), expected[0])
     assert torch.equal(bmm(left.view(10, -1, 300), right.expand(10, -1, -1)), expected[1])
 

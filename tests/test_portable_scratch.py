@@ -5,7 +5,7 @@ import threading
 import torch
 
 from seedbed.portable import scratch as module
-from seedbed.portable.scratch import LARGEST, scratch, wide
+from seedbed.portable.scratch import LARGEST, part, scratch, wide
 
 CPU = torch.device("cpu")
 
@@ -55,3 +55,28 @@ def test_each_thread_has_its_own() -> None:
     thread.start()
     thread.join()
     assert there != [here]
+
+
+def test_views_are_made_once_and_again_when_memory_grows() -> None:
+    def halves(x: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
+        return tuple(x.split(size))
+
+    def ask(count: int, size: int) -> tuple[torch.Tensor, ...]:
+        return part("viewed", (count,), torch.float64, CPU).views(halves, size)
+
+    first = ask(10, 5)
+    assert ask(10, 5) is first
+    assert [len(each) for each in ask(10, 3)] == [3, 3, 3, 1]
+    assert ask(20, 5) is not first
+    assert ask(10, 5) is not first
+    assert ask(10, 5)[0].data_ptr() == place("viewed", 1)
+    assert part("viewed", (LARGEST,), torch.float64, CPU).views(halves, 5) is not None
+
+
+def test_views_that_were_made_in_inference_may_be_written_to_outside() -> None:
+    def first(x: torch.Tensor) -> torch.Tensor:
+        return x[:1]
+
+    with torch.inference_mode():
+        part("viewed in inference", (3,), torch.float64, CPU).views(first)
+    assert part("viewed in inference", (3,), torch.float64, CPU).views(first).zero_().add_(1.0).tolist() == [1.0]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from seedbed.portable import slices
 from seedbed.portable.slices import BLOCK, Operand, cut, magnitude, multiply, widths
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -134,3 +135,45 @@ def test_subnormal_float64_are_multiplied_exactly() -> None:
 def test_a_magnitude_is_the_power_of_two_below(dtype: torch.dtype) -> None:
     x = torch.tensor([[1.0, -3.0], [0.5, 0.25], [0.0, -0.0], [math.inf, 1.0], [math.nan, 1.0]], dtype=dtype)
     assert magnitude(x, 1).flatten().tolist() == [2.0, 0.5, 0.0, math.inf, math.inf]
+
+
+LAYOUTS = {
+    "rows": lambda: numbers(30, 40),
+    "columns": lambda: numbers(40, 30).T,
+    "a batch": lambda: numbers(5, 30, 40),
+    "a batch of columns": lambda: numbers(5, 40, 30).mT,
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("join", [False, True])
+@pytest.mark.parametrize("dim", [-2, -1])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_pieces_that_are_cut_at_a_time_do_not_matter(
+    layout: str, dim: int, join: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = LAYOUTS[layout]().to(dtype)
+    bits = widths(30, dtype)[1]
+    expected = cut(x, magnitude(x, dim), bits, "test whole", join=join)
+    monkeypatch.setattr(slices, "_PIECE", 100)
+    found = cut(x, magnitude(x, dim), bits, "test pieces", join=join)
+    assert all(map(torch.equal, found.slices, expected.slices))
+    assert {each.stride() for each in found.slices} == {each.stride() for each in expected.slices}
+
+
+@DTYPES
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("repeats", [1, 200])
+def test_joined_slices_come_to_the_same_product(layout: str, repeats: int, dtype: torch.dtype) -> None:
+    """Of 30 products, and of 6000, which are more than one block."""
+    right = LAYOUTS[layout]().to(dtype)
+    right = right.repeat(*(1,) * (right.ndim - 2), repeats, 1) if layout != "columns" else right.T.repeat(1, repeats).T
+    left = numbers(*right.shape[:-2], 7, right.shape[-2], dtype=dtype)
+    one, other = widths(right.shape[-2], dtype)
+    first, powers = cut(left, magnitude(left, -1), one, "test left"), magnitude(right, -2)
+    expected = multiply(first, cut(right, powers, other, "test right")).clone()
+    joined = cut(right, powers, other, "test joined", join=True)
+    assert joined.joined is not None
+    assert torch.equal(joined.joined, torch.cat(joined.slices, -1))
+    assert torch.equal(multiply(first, joined), expected)
+    assert torch.equal(multiply(first, joined[..., 3:9]), expected[..., 3:9])

@@ -6,8 +6,10 @@ when first touched, and given back when freed.
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,18 +23,24 @@ _MOST_PARTS = 4096
 _CPU = torch.device("cpu")
 
 Shape = tuple[int, ...]
-
-
-Halving = tuple[list[tuple[Tensor, Tensor]], Tensor]
-"""Parts of a tensor, the second of each pair to be added to the first, and what is left then."""
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Part:
-    """A tensor to work in, and how it is halved (see `sums.tree`), by how many are to be left."""
+    """A tensor to work in, and what was made of it: views, which take longer to make than to look up."""
 
     tensor: Tensor
-    halvings: dict[int, Halving] = field(default_factory=dict)
+    made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    def views(self, make: Callable[..., T], *arguments: int) -> T:
+        """Give ``make(tensor, *arguments)``, made once."""
+        key = (make, *arguments)
+        found: T | None = self.made.get(key)
+        if found is None:
+            with torch.inference_mode(False):  # noqa: FBT003 - as the tensor was made
+                found = self.made[key] = make(self.tensor, *arguments)
+        return found
 
 
 class _Kept(threading.local):
@@ -55,7 +63,7 @@ def scratch(use: str, shape: Shape, dtype: torch.dtype, device: torch.device) ->
 
 
 def part(use: str, shape: Shape, dtype: torch.dtype, device: torch.device) -> Part:
-    """Give what `scratch` gives, and how it was halved before."""
+    """Give what `scratch` gives, and what was made of it before."""
     if device != _CPU:  # five times as fast as to ask for its type
         return Part(torch.empty(shape, dtype=dtype, device=device))
     key = (use, shape, dtype)

@@ -24,7 +24,7 @@ from seedbed.portable.scratch import scratch
 BLOCK = 4096
 """The longest sum that is one exact product; beyond, blocks are added in order."""
 
-_PIECE = 1 << 16
+_PIECE = 1 << 17
 """Elements that are cut at a time on a CPU: they and their slices stay in its cache."""
 
 _EXPONENT = 0x7FF << 52

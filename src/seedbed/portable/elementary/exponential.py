@@ -18,7 +18,7 @@ from seedbed.portable.elementary.tables import (
     single,
 )
 from seedbed.portable.fixed_point import power
-from seedbed.portable.scratch import constant
+from seedbed.portable.scratch import constant, part
 from seedbed.portable.table import replaces
 
 LN2 = logarithm(2)
@@ -56,20 +56,24 @@ _GRID = 1.5 * 2.0**23 / STEP
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """From which to which power there are results other than 0 and infinity, and ``base**r - 1`` in powers of r.
+    """From which to which power there are results other than 0 and infinity, and ``base**r`` in powers of r.
 
-    `size` is that of the table, a power of two: the value at point n is at place n modulo `size`.
+    It is ``factor * (constant + (linear + r) * r)``. The table has the powers times `factor`; its `size` is a power of
+    two: the value at point n is at place n modulo `size`.
     """
 
     first: int
     last: int
     size: int
-    coefficients: tuple[float, float]
+    linear: float
+    constant: float
+    factor: Decimal
 
 
-_E = _Base(-104, 90, 1 << 16, (1 + 2.0**-21, 0.5))
-_TWO = _Base(-150, 128, 1 << 17, (single(LN2 + LN2**3 / (3 << 20)), single(LN2**2 / 2)))
-"""The first coefficient takes half of what the third power, left out, has at most."""
+_E = _Base(-104, 90, 1 << 16, 2 + 2.0**-20, 2.0, Decimal("0.5"))
+_SQUARE = EXACTLY.divide(LN2 * LN2, Decimal(2))
+_TWO = _Base(-150, 128, 1 << 17, single((LN2 + LN2**3 / (3 << 20)) / _SQUARE), float(1 / _SQUARE), _SQUARE)
+"""The linear term takes half of what the third power, left out, has at most."""
 
 
 @on_device
@@ -83,8 +87,8 @@ def _powers_of_two() -> list[list[float]]:
 
 
 def _values(base: _Base, number: Decimal) -> list[float]:
-    """Give the powers at the points: a whole one times one between 0 and 1, rounded three times in all."""
-    parts = [float(EXACTLY.power(number, Decimal(part) / STEP)) for part in range(STEP)]
+    """Give what is at the points: a whole power times one between 0 and 1, rounded three times in all."""
+    parts = [float(EXACTLY.power(number, Decimal(part) / STEP) * base.factor) for part in range(STEP)]
     wholes = [float(EXACTLY.power(number, whole)) for whole in range(base.first, base.last + 1)]
     values = [whole * part for whole in wholes for part in parts][: (base.last - base.first) * STEP + 1]
     values[0] = 0.0  # it rounds to 0 in float32
@@ -92,21 +96,47 @@ def _values(base: _Base, number: Decimal) -> list[float]:
     return values[-base.first * STEP :] + values[: -base.first * STEP]
 
 
-def nearest(x: Tensor, first: int, last: int, size: int) -> Pair:
-    """Give the number of the point next to each element of a float32 piece, modulo `size`, and r; in `memory`.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory to work in, of the shape of a float32 piece; what the cache holds is little, so that it is used twice."""
+
+    r: Tensor
+    point: Tensor
+    index: Tensor
+    """`point` as integers."""
+    flat_index: Tensor
+    p: Tensor
+    near: Tensor
+    flat_near: Tensor
+    result: Tensor
+    """float64, in place of `r` and `point`."""
+
+
+def room(x: Tensor) -> Room:
+    """Give memory for a float32 piece: on a CPU the same for the same shape in this thread, elsewhere anew."""
+    return part("exp.room", (5, *x.shape), torch.float32, x.device).views(_room)
+
+
+def _room(memory: Tensor) -> Room:
+    r, point, *_, p = memory.unbind()
+    index, near = point.view(torch.int32), memory[2:4].view(-1).view(torch.float64)
+    result = memory[:2].view(-1).view(torch.float64).view(r.shape)
+    return Room(r, point, index, index.view(-1), p, near.view(r.shape), near, result)
+
+
+def nearest(memory: Room, x: Tensor, first: int, last: int, size: int) -> Pair:
+    """Give the number of the point next to each element of a float32 piece, modulo `size`, and r; in the `memory`.
 
     What is below `first` or above `last` counts as these. For NaN, r is.
     """
-    r, point, p = (memory(f"exp.{use}", x, torch.float32) for use in ("r", "point", "p"))
-    torch.clamp(x, float(first), float(last), out=r)
     grid = constant(_GRID, x, torch.float32)
-    torch.add(r, grid, out=point)
-    r.sub_(torch.sub(point, grid, out=p))
-    return point.view(torch.int32).bitwise_and_(constant(size - 1, x, torch.int32)), r
+    r = torch.clamp(x, float(first), float(last), out=memory.r)
+    r.sub_(torch.sub(torch.add(r, grid, out=memory.point), grid, out=memory.p))
+    return memory.index.bitwise_and_(constant(size - 1, x, torch.int32)), r
 
 
 def narrow_exp(x: Tensor) -> Tensor:
-    """Give e to the power of each of a float32 piece, as float64 in `memory`; relative error below 2**-31."""
+    """Give e to the power of each of a float32 piece, as float64 in its `room`; relative error below 2**-31."""
     return _narrow(x, _E, _powers_of_e(x.device)[0])
 
 
@@ -115,11 +145,11 @@ def _narrow_exp2(x: Tensor) -> Tensor:
 
 
 def _narrow(x: Tensor, base: _Base, table: Tensor) -> Tensor:
-    index, r = nearest(x, base.first, base.last, base.size)
-    first, second = (constant(coefficient, x, torch.float32) for coefficient in base.coefficients)
-    p = torch.mul(r, second, out=memory("exp.p", x, torch.float32)).add_(first).mul_(r)
-    near = _select(table, index, memory("exp.near", x))
-    return memory("exp.result", x).copy_(p).add_(constant(1.0, x)).mul_(near)
+    memory = room(x)
+    _, r = nearest(memory, x, base.first, base.last, base.size)
+    p = torch.add(r, constant(base.linear, x, torch.float32), out=memory.p).mul_(r)
+    torch.index_select(table, 0, memory.flat_index, out=memory.flat_near)
+    return memory.result.copy_(p).add_(constant(base.constant, x)).mul_(memory.near)
 
 
 def _select(table: Tensor, index: Tensor, out: Tensor) -> Tensor:
@@ -129,13 +159,13 @@ def _select(table: Tensor, index: Tensor, out: Tensor) -> Tensor:
 
 def narrow_expm1(x: Tensor) -> Tensor:
     """Give ``exp(x) - 1`` of a float32 piece, as float64 in `memory`; relative error below 2**-38."""
-    index, small = nearest(x, _E.first, _E.last, _E.size)
+    index, small = nearest(room(x), x, _E.first, _E.last, _E.size)
     r, result = as_double("exp.wide", small), memory("exp.result", x)
-    torch.mul(r, 1 / 24, out=result)
-    for coefficient in (1 / 6, 1 / 2, 1.0):
+    torch.mul(r, 1 / 12, out=result)
+    for coefficient in (1 / 3, 1.0, 2.0):
         result.add_(coefficient).mul_(r)
-    near = _select(_powers_of_e(x.device)[0], index, r)
-    return result.mul_(near).sub_(near.neg_().add_(1.0))  # 1 - 1 is 0.0, and -0.0 less this stays -0.0
+    half = _select(_powers_of_e(x.device)[0], index, r)
+    return result.mul_(half).sub_(half.mul_(-2.0).add_(1.0))  # 1 - 1 is 0.0, and -0.0 less this stays -0.0
 
 
 def exp_of_double(x: Tensor) -> Tensor:
@@ -145,10 +175,10 @@ def exp_of_double(x: Tensor) -> Tensor:
     torch.add(r, _ROUND / STEP, out=point)
     index = torch.bitwise_and(point.view(torch.int64), _E.size - 1, out=memory("exp.index", x, torch.int64))
     r.sub_(point.sub_(_ROUND / STEP))
-    torch.mul(r, 1 / 6, out=result)
-    for coefficient in (1 / 2, 1.0):
+    torch.mul(r, 1 / 3, out=result)
+    for coefficient in (1.0, 2.0):
         result.add_(coefficient).mul_(r)
-    return result.add_(1.0).mul_(_select(_powers_of_e(x.device)[0], index, point))
+    return result.add_(2.0).mul_(_select(_powers_of_e(x.device)[0], index, point))
 
 
 # float64: x = n ln(2) / 128 + r; a table has 2**(n / 128) for 128 n, as pairs.

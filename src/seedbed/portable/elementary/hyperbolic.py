@@ -16,6 +16,7 @@ from seedbed.portable.elementary.exponential import (
     narrow_expm1,
     nearest,
     parts_of_exp,
+    room,
     scaled,
 )
 from seedbed.portable.elementary.logarithm import log_pair, narrow_log1p
@@ -107,7 +108,7 @@ def narrow_tanh(x: Tensor) -> Tensor:
 
     ``(t + u) / (1 + t u)`` with t at the nearest point, and u of what is left.
     """
-    index, small = nearest(x, -_ENDS, _ENDS, _SIZE)
+    index, small = nearest(room(x), x, -_ENDS, _ENDS, _SIZE)
     r, result, u = as_double("tanh.r", small), *(memory(f"tanh.{use}", x) for use in ("result", "u"))
     torch.mul(r, r, out=u).mul_(-1 / 3).add_(1.0).mul_(r)
     t = torch.index_select(_tangents(x.device)[0], 0, index, out=r)

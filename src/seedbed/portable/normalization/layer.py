@@ -7,7 +7,7 @@ from torch import Tensor
 
 from seedbed.portable.normalization.parts import Sums, centered, inverse_root, product, row_products, row_total, scaled
 from seedbed.portable.scratch import constant, wide
-from seedbed.portable.sums.tree import pieces
+from seedbed.portable.sums.tree import pieces, strips
 from seedbed.portable.table import replaces
 
 Three = tuple[Tensor | None, Tensor | None, Tensor | None]
@@ -23,12 +23,13 @@ def layer_norm(
     result = torch.empty(rows.shape, dtype=x.dtype, device=x.device)
     mean, rstd = (torch.empty(rows.shape[0], 1, dtype=x.dtype, device=x.device) for _ in range(2))
     scale, shift = (None if each is None else each.reshape(1, size).to(torch.float64) for each in (weight, bias))
-    for part, _ in pieces(x, rows.shape[0], 1, size):
-        piece = wide("normalized", rows[part])
+    for some, of_result, of_mean, of_rstd in strips(rows, result, mean, rstd):
+        piece = wide("normalized", some)
         middle, variance = centered(piece)
         inverse = inverse_root(variance, eps, x.dtype)
-        mean[part], rstd[part] = middle, inverse
-        result[part] = scaled(piece.mul_(inverse), scale, shift)
+        of_mean.copy_(middle)
+        of_rstd.copy_(inverse)
+        of_result.copy_(scaled(piece.mul_(inverse), scale, shift))
     outer = [*x.shape[: x.ndim - len(normalized_shape)], *(1 for _ in normalized_shape)]
     return result.view(x.shape), mean.view(outer), rstd.view(outer)
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.elementary import sqrt
-from seedbed.portable.scratch import constant, scratch
+from seedbed.portable.scratch import constant, part, scratch
 from seedbed.portable.sums.tree import BLOCK, middle, partial_sums, piece_sums, product_sums
 
 
@@ -37,12 +37,22 @@ def inverse_root(variance: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     The root of a float32 in float64, rounded, is right (see `elementary.roots`), and its square is exact; it is nothing
     to be corrected where it is 0 or infinite.
     """
-    value = variance + eps
     if dtype == torch.float64:
-        return constant(1.0, value) / sqrt(value)
-    root = value.to(torch.float32).to(torch.float64).sqrt_().to(torch.float32).to(torch.float64)
-    error = (value - root * root).div_(root + root).nan_to_num_(0.0, 0.0, 0.0)
-    return constant(1.0, value) / root.add_(error)
+        return constant(1.0, variance) / sqrt(variance + eps)
+    memory = part("inverse root", (4, *variance.shape), torch.float64, variance.device)
+    value, root, error, single = memory.views(_of_inverse_root)
+    torch.add(variance, constant(eps, variance), out=value)
+    root.copy_(single.copy_(value)).sqrt_()
+    root.copy_(single.copy_(root))
+    torch.sub(value, torch.mul(root, root, out=error), out=error)
+    error.div_(torch.add(root, root, out=value)).nan_to_num_(0.0, 0.0, 0.0)
+    return constant(1.0, variance) / root.add_(error)
+
+
+def _of_inverse_root(memory: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Give three tensors as they are, and one of float32."""
+    value, root, error, rest = memory.unbind()
+    return value, root, error, rest.view(-1).view(torch.float32)[: rest.numel()].view(rest.shape)
 
 
 class Sums:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from seedbed.portable.elementary import exp, log
-from seedbed.portable.elementary.exponential import narrow_exp
+from seedbed.portable.elementary.exponential import narrow_exp, room
 from seedbed.portable.elementary.logarithm import log_of_double
 from seedbed.portable.scratch import constant, scratch, wide
-from seedbed.portable.sums.tree import dimensions, piece_sums, pieces, three_parts, total, without
+from seedbed.portable.sums.tree import cut_up, dimensions, piece_sums, pieces, three_parts, total, without
 from seedbed.portable.table import replaces
 
 
@@ -90,17 +90,16 @@ def _along(function: Callable[..., None], dim: int, *tensors: Tensor) -> Tensor:
     (dim,) = dimensions(x, dim) or [0]
     parts = [three_parts(tensor, dim) for tensor in tensors]
     result = torch.empty(parts[0].shape, dtype=x.dtype, device=x.device)
-    before, size, after = result.shape
     if result.numel():
-        for rows, columns in pieces(x, before, after, size):
-            function(*(part[rows, :, columns] for part in (*parts, result)))
+        for pieces_of_each in cut_up(*parts, result):
+            function(*pieces_of_each)
     return result.view(x.shape)
 
 
 def _powers(x: Tensor, less: Tensor | None = None) -> Tensor:
     """Give the exponentials of ``x - less`` in float64, float32's unrounded; the next call may overwrite them."""
     if less is not None:  # into where `narrow_exp` begins, so that its first step is in place
-        x = torch.sub(x, less, out=scratch("exp.r", x.shape, x.dtype, x.device))
+        x = torch.sub(x, less, out=room(x).r) if x.dtype == torch.float32 else x - less
     return narrow_exp(x) if x.dtype == torch.float32 else exp(x)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seedbed.portable.scratch import Halving, Part, part
+from seedbed.portable.scratch import Part, part
 
 CHUNK = 4096
 """Elements of one tree; more are cut into pieces of so many, whose sums are added in a tree again."""
@@ -35,13 +35,35 @@ def pieces(x: Tensor, rows: int, columns: int, unit: int = 1) -> Iterator[Piece]
 
     What is computed from a piece must not depend on which others are in it.
     """
-    step = max(rows, 1), max(columns, 1)
-    if in_pieces(x):
-        width = max(unit * columns, 1)
-        step = (max(1, BLOCK // width), step[1]) if width <= BLOCK else (1, max(1, BLOCK // max(unit, 1)))
-    for top in range(0, rows, step[0]):
-        for left in range(0, columns, step[1]):
-            yield slice(top, top + step[0]), slice(left, left + step[1])
+    down, across = _steps(x, rows, columns, unit)
+    for top in range(0, rows, down):
+        for left in range(0, columns, across):
+            yield slice(top, top + down), slice(left, left + across)
+
+
+def cut_up(*tensors: Tensor) -> Iterator[Sequence[Tensor]]:
+    """Cut tensors of one shape, ``(a, n, c)``, into pieces that hold all of ``n``, as `pieces` does."""
+    before, size, after = tensors[0].shape
+    down, across = _steps(tensors[0], before, after, size)
+    if down >= before and across >= after:
+        yield tensors
+        return
+    for strip in zip(*(each.split(down) for each in tensors), strict=True):
+        yield from zip(*(each.split(across, 2) for each in strip), strict=True)
+
+
+def strips(*tensors: Tensor) -> Iterator[Sequence[Tensor]]:
+    """Cut tensors of as many rows into strips of some; those of the first fit the cache, as in `pieces`."""
+    rows = tensors[0].shape[0]
+    step, _ = _steps(tensors[0], rows, 1, tensors[0].numel() // max(rows, 1))
+    return zip(*(each.split(step) for each in tensors), strict=True)
+
+
+def _steps(x: Tensor, rows: int, columns: int, unit: int) -> tuple[int, int]:
+    rows, columns, width = max(rows, 1), max(columns, 1), max(unit * columns, 1)
+    if not in_pieces(x):
+        return rows, columns
+    return (max(1, BLOCK // width), columns) if width <= BLOCK else (1, max(1, BLOCK // max(unit, 1)))
 
 
 def in_pieces(x: Tensor) -> bool:
@@ -204,17 +226,14 @@ def halved(size: int, until: int) -> int:
 
 def _halve(x: Part, until: int) -> Tensor:
     """Add the second half of dimension 1 to the first, in place, until `until` are left; an odd one stays."""
-    found = x.halvings.get(until)
-    if found is None:
-        with torch.inference_mode(False):  # noqa: FBT003 - as the tensor was made
-            found = x.halvings[until] = _halving(x.tensor, until)
-    steps, rest = found
+    steps, rest = x.views(_halving, until)
     for first, second in steps:
         first.add_(second)
     return rest
 
 
-def _halving(x: Tensor, until: int) -> Halving:
+def _halving(x: Tensor, until: int) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+    """Give the parts, the second of each pair to be added to the first, and what is left then."""
     steps, size = [], x.shape[1]
     while size > until:
         half = (size + 1) // 2
