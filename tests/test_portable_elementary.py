@@ -1,6 +1,9 @@
 """Elementary functions: accuracy against numbers of 40 digits, special values, and the same bits everywhere."""
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -13,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from seedbed.fingerprint import fingerprints
 from seedbed.portable import elementary
 from seedbed.portable.elementary import pairs
 from seedbed.portable.elementary.tables import pi
-from tests.portable_runs import split_by_settings
+from tests.portable_runs import ROOT, split_by_settings
 
 FLOATS = [torch.float32, torch.float64]
 
@@ -282,6 +286,22 @@ def test_bits_depend_on_no_instruction_set_and_no_threads_as_plain_pytorchs_do()
     differing = split_by_settings(results_of_both)[1]
     assert "plain torch.float32" in differing
     assert all("plain" in name for name in differing)
+
+
+HOSTILE = """
+import decimal, json
+decimal.setcontext(decimal.Context(prec=5, rounding=decimal.ROUND_UP, traps=[decimal.Inexact]))
+from seedbed.fingerprint import fingerprints
+from seedbed.portable import elementary
+from tests.test_portable_elementary import results
+print(json.dumps(fingerprints(results(elementary))))
+"""
+
+
+def test_bits_do_not_depend_on_the_callers_decimal_context() -> None:
+    done = subprocess.run([sys.executable, "-c", HOSTILE], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == dict(fingerprints(results(elementary)))
 
 
 FINITE = st.floats(-1e100, 1e100).filter(lambda value: value == 0 or abs(value) > 1e-100)

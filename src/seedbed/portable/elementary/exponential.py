@@ -1,7 +1,7 @@
 """Powers of e and of 2."""
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import torch
 from torch import Tensor
@@ -71,8 +71,9 @@ class _Base:
 
 
 _E = _Base(-104, 90, 1 << 16, 2 + 2.0**-20, 2.0, Decimal("0.5"))
-_SQUARE = EXACTLY.divide(LN2 * LN2, Decimal(2))
-_TWO = _Base(-150, 128, 1 << 17, single((LN2 + LN2**3 / (3 << 20)) / _SQUARE), float(1 / _SQUARE), _SQUARE)
+with localcontext(EXACTLY):
+    _SQUARE = LN2**2 / 2
+    _TWO = _Base(-150, 128, 1 << 17, single((LN2 + LN2**3 / (3 << 20)) / _SQUARE), float(1 / _SQUARE), _SQUARE)
 """The linear term takes half of what the third power, left out, has at most."""
 
 
@@ -188,7 +189,7 @@ _LN2_PART = EXACTLY.divide(LN2, Decimal(_PARTS))
 _LN2_1 = leading(_LN2_PART, 42)  # 35 bits: times n, which has 18, it is exact
 _LN2_2 = leading(EXACTLY.subtract(_LN2_PART, Decimal(_LN2_1)), 77)
 _LN2_3 = float(EXACTLY.subtract(EXACTLY.subtract(_LN2_PART, Decimal(_LN2_1)), Decimal(_LN2_2)))
-_LN2_HIGH, _LN2_LOW = (column[0] for column in high_and_low([LN2]))
+LN2_HIGH, LN2_LOW = (column[0] for column in high_and_low([LN2]))
 
 
 @on_device
@@ -225,8 +226,8 @@ def _parts_of_exp2(x: Tensor) -> Parts:
     x = x.clamp(-1090.0, 1030.0)
     count = x * float(_PARTS) + _ROUND
     x.sub_((count - _ROUND).mul_(1 / _PARTS))
-    r, tail = two_product(x, torch.full_like(x, _LN2_HIGH))
-    return _parts(count, r, tail.add_(x.mul_(_LN2_LOW)))
+    r, tail = two_product(x, torch.full_like(x, LN2_HIGH))
+    return _parts(count, r, tail.add_(x.mul_(LN2_LOW)))
 
 
 def _parts(count: Tensor, r: Tensor, tail: Tensor) -> Parts:

@@ -1,13 +1,12 @@
 """Hyperbolic functions, their inverses, and the logistic function."""
 
-from decimal import Decimal
-
 import torch
 from torch import Tensor
 
 from seedbed.portable.blocks import WIDE, as_double, elementwise, memory
 from seedbed.portable.elementary.exponential import (
-    LN2,
+    LN2_HIGH,
+    LN2_LOW,
     STEP,
     exp_of_double,
     exp_pair,
@@ -185,7 +184,7 @@ def _log1p_pair(x: Pair) -> Pair:
 
 def _doubled_log(x: Tensor) -> Tensor:
     """Give ``log(2 x)``, where x itself may be the largest number."""
-    return add(log_pair(x), (torch.full_like(x, float(LN2)), torch.full_like(x, float(LN2 - Decimal(float(LN2))))))[0]
+    return add(log_pair(x), (torch.full_like(x, LN2_HIGH), torch.full_like(x, LN2_LOW)))[0]
 
 
 _HUGE = 2.0**60

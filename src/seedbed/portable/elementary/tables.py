@@ -5,7 +5,7 @@
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from fractions import Fraction
 from functools import cache, wraps
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-EXACTLY = Context(prec=60, Emin=-9999, Emax=9999)
-"""Sixty digits: enough for a pair of float64, twice over."""
+EXACTLY = Context(prec=60, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=[])
+"""Sixty digits: enough for a pair of float64, twice over. What the caller's context is changes nothing."""
 
 
 def decimal(value: float | Fraction) -> Decimal:
@@ -71,7 +71,8 @@ def on_device(make: Callable[[], Sequence[Sequence[float]]]) -> Callable[[torch.
     @cache
     @wraps(make)
     def made(device: torch.device) -> tuple[Tensor, ...]:
-        with _disable_current_modes(), torch.inference_mode(False):  # noqa: FBT003 - what is kept is no part of a mode
+        inference = torch.inference_mode(False)  # noqa: FBT003 - what is kept is no part of a mode
+        with _disable_current_modes(), inference, localcontext(EXACTLY):
             return tuple(_column(numbers).to(device) for numbers in make())
 
     return made
