@@ -1,5 +1,6 @@
 """The pytest plugin, in pytest runs of its own."""
 
+import contextlib
 import json
 import os
 import random
@@ -775,19 +776,18 @@ def test_on_another_device_the_test_is_told_so(pytester: pytest.Pytester, monkey
 def left_behind(path: Path) -> list[list[str]]:
     """The processes that have something to do with a folder, once those that end have had the time."""
     deadline = time.monotonic() + 10
-    while found := [process.cmdline() for process in psutil.process_iter() if _concerns(process, path)]:
-        if time.monotonic() > deadline:
-            return found
+    while (found := _commands_in(path)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return []
+    return found
 
 
-def _concerns(process: psutil.Process, path: Path) -> bool:
-    try:
-        here: bool = process.cwd() == str(path)
-        return here and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+def _commands_in(path: Path) -> list[list[str]]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it may end between any two questions, the last one too
+            if process.cwd() == str(path) and process.pid != os.getpid():
+                found.append(process.cmdline())
+    return found
 
 
 HANGS = """
