@@ -8,7 +8,6 @@ of it runs in one process, so that an emulator of a processor will do, too::
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from tests import portable_sweep
 from tests.portable_runs import GOLDEN, ROOT, answer, answers, golden
 from tests.portable_sweep import differences, read
+from tests.unmeasured import unmeasured
 
 FUNCTIONS = (
     "tests.test_portable_activations:everything",
@@ -52,7 +52,7 @@ def sweeps(folder: Path, *arguments: str) -> tuple[Path, Path]:
 
 def _sweep(out: Path, environ: dict[str, str], arguments: tuple[str, ...]) -> Path:
     command = [sys.executable, "-m", "tests.portable_sweep", str(out), *arguments]
-    complete = os.environ | {"PYTHONHASHSEED": "0"} | environ
+    complete = unmeasured(PYTHONHASHSEED="0", **environ)
     done = subprocess.run(command, cwd=ROOT, env=complete, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return out

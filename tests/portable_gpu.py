@@ -7,7 +7,6 @@ both, and the benchmarks on the GPU. What they gave is in the new folder: a reco
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from benchmarks.timing import Row
 
 from seedbed.environment import read as environment
 from tests import portable_sweep
+from tests.unmeasured import unmeasured
 
 LEVELS = "none,seeded,deterministic,portable"
 
@@ -80,7 +80,7 @@ def samples(device: str, types: str, only: str) -> dict[str, Any]:
 
 def python(*arguments: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
     """Run this interpreter, its output shown."""
-    return subprocess.run([sys.executable, *arguments], env=os.environ | environ, check=False)
+    return subprocess.run([sys.executable, *arguments], env=unmeasured(**environ), check=False)
 
 
 def text(row: Row) -> str:

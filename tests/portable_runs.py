@@ -6,7 +6,6 @@ There is one process for each setting, for all tests, as to import torch takes s
 
 import atexit
 import json
-import os
 import subprocess
 import sys
 import traceback
@@ -19,6 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from seedbed.fingerprint import fingerprints
+from tests.unmeasured import unmeasured
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (
@@ -64,7 +64,7 @@ class _Process:
     def __init__(self, environ: dict[str, str]) -> None:
         command = [sys.executable, "-m", "tests.portable_runs"]
         self._popen = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, cwd=ROOT, env=unmeasured(**environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         atexit.register(self._popen.communicate)
 

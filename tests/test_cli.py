@@ -18,6 +18,7 @@ from seedbed.errors import SeedbedError
 from seedbed.image import Image
 from seedbed.rerun import partial
 from tests.conftest import Write
+from tests.unmeasured import unmeasured
 
 FIXED = """
     import time
@@ -353,9 +354,8 @@ except RecordError as error:
 def test_another_user_s_folder(closed: Path, mode: int) -> None:
     """For real: as a user who may not write to it, or not even look into it."""
     (closed / "records").chmod(mode)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     command = [sys.executable, "-c", START]
-    done = subprocess.run(command, cwd=closed, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, cwd=closed, env=unmeasured(), capture_output=True, text=True, check=True, timeout=60)
     whose = f"this is user {12345 if ROOT else os.getuid()}, and {closed / 'records'} belongs to user {os.getuid()}: "
     assert done.stdout.startswith(f"cannot write records/local/x.partial: Permission denied; {whose}")
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from tests.portable_runs import ROOT
+from tests.unmeasured import unmeasured
 
 DROPOUT = "is asked for in one operation, of which the mode makes the steps of a CPU (test_portable_random.py)"
 SAVED = "saves for the gradient what a GPU needs; in the mode it is what the replaced operation gives, on any device"
@@ -57,7 +58,7 @@ def test_a_gpu_asks_for_what_a_cpu_asks_for() -> None:
     In a process of its own, as to import the samples sets flags.
     """
     command = [sys.executable, "-W", "ignore", "-m", "tests.portable_asked", "--limit=1", "--autocast"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=unmeasured(), capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
     found = answer["differing"]
     assert found.keys() <= KNOWN.keys(), found

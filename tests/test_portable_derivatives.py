@@ -1,7 +1,6 @@
 """Second derivatives of PyTorch's own samples: the same bits without vector instructions as with all of this CPU's."""
 
 import json
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +9,14 @@ from pathlib import Path
 from tests.portable_derivatives import STAGES, comparison
 from tests.portable_golden import BEST, PLAIN
 from tests.portable_runs import ROOT
+from tests.unmeasured import unmeasured
 
 
 def test_second_derivatives_have_the_same_bits(tmp_path: Path) -> None:
     def run(name: str, environ: dict[str, str]) -> Path:
         options = ["--limit=1", str(tmp_path / name)]
         command = [sys.executable, "-W", "ignore", "-m", "tests.portable_derivatives", *options]
-        subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": "0"} | environ, check=True)
+        subprocess.run(command, cwd=ROOT, env=unmeasured(PYTHONHASHSEED="0", **environ), check=True)
         return tmp_path / name
 
     with ThreadPoolExecutor() as pool:

@@ -20,6 +20,7 @@ from tests import (
 )
 from tests.portable_native import numbers
 from tests.portable_runs import ROOT
+from tests.unmeasured import unmeasured
 
 Program = Callable[[], Mapping[str, Tensor]]
 
@@ -132,7 +133,7 @@ PROGRAMS: dict[str, Program] = {
 @cache
 def findings(programs: str) -> dict[str, list[str]]:
     command = [sys.executable, "-W", "ignore", "-m", "tests.portable_elsewhere", f"{__name__}:{programs}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, env=unmeasured(), capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(done.stdout)
     return found

@@ -355,7 +355,7 @@ def test_one_experiment_that_fails_is_one_cell_and_the_rest_goes_on(study: Write
             return {"x": seed}
     """)
     names = ("raises", "exits", "vanishes", "aborts", "killed", "hangs", "chatty", "memory", "text", "good")
-    record = check(planned(*(f"study:{name}" for name in names), conditions=[]), time_limit=3.0)
+    record = check(planned(*(f"study:{name}" for name in names), conditions=[]), time_limit=8.0)
     found = {name: cells(record, name)["none baseline="] for name in names}
     assert {name: cell.reason for name, cell in found.items()} == {
         "raises": "ZeroDivisionError: division by zero",
@@ -363,7 +363,7 @@ def test_one_experiment_that_fails_is_one_cell_and_the_rest_goes_on(study: Write
         "vanishes": "its process ended with exit status 7",
         "aborts": "its process was killed by SIGABRT",
         "killed": "its process was killed by SIGKILL (out of memory?)",
-        "hangs": "stopped: it took longer than the time limit of 3 s (--time-limit)",
+        "hangs": "stopped: it took longer than the time limit of 8 s (--time-limit)",
         "chatty": "ValueError: after 4 MB",
         "memory": "MemoryError",
         "text": "'name': a result must be a NumPy array, a torch tensor or a number, not str: 'mlp'",

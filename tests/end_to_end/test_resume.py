@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unmeasured import unmeasured
+
 ROOT = Path(__file__).parents[2]
 STEPS = 30  # 300 samples in batches of 32, three epochs
 KILL = 17  # in the second epoch, two steps after the checkpoint of step 15
@@ -14,7 +16,7 @@ KILL = 17  # in the second epoch, two steps after the checkpoint of step 15
 
 def train(folder: Path, workers: int, amp: int, kill: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.end_to_end.training", str(folder), str(workers), str(amp), str(kill)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=unmeasured(), capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize(("workers", "amp"), [(0, 0), (2, 0), (2, 1)])
