@@ -494,7 +494,10 @@ def test_only_the_same_question_can_be_resumed(study: Write) -> None:
         Partial.resume(Path("out"), header)
 
 
-@pytest.mark.parametrize("kept", [b"", b"cut short", dumps({}, {"message": "{}"})])
+CUT_SHORT = {"empty": b"", "no header": b"cut short", "no cell": dumps({}, {"message": "{}"})}
+
+
+@pytest.mark.parametrize("kept", CUT_SHORT.values(), ids=CUT_SHORT)
 def test_what_was_cut_short_on_the_disk_is_done_again(study: Write, kept: bytes) -> None:
     study("def f(*, seed): return {'x': 1}")
     header = Header(plan=planned("study:f", conditions=[]), environment=HERE)
