@@ -200,6 +200,13 @@ def test_a_file_is_plain_safetensors_and_json(tmp_path: Path) -> None:
     assert document["generators"]["a"] == np.random.default_rng(1).bit_generator.state
 
 
+def test_a_state_is_always_the_same_file(tmp_path: Path) -> None:
+    state = capture({"a": np.random.default_rng(1)})
+    for name in range(10):
+        save(tmp_path / str(name), state)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def damaged(path: Path, change: Callable[[dict[str, Any]], object], **arrays: Any) -> Path:
     """Write a state in which `change` has been made."""
     generators = {

@@ -36,9 +36,20 @@ def test_a_dtype_that_numpy_lacks_comes_back(dtype: torch.dtype) -> None:
     assert arrays["x"].dtype == str(dtype).removeprefix("torch.")
 
 
-def test_metadata_comes_back() -> None:
-    _, metadata = loads(dumps({}, {"message": "{}"}), "here")
-    assert metadata == {"message": "{}"}
+TEXTS = st.dictionaries(st.text(st.characters(codec="utf-8")).map("_".__add__), st.text(st.characters(codec="utf-8")))
+
+
+@given(TEXTS)
+def test_metadata_comes_back(metadata: dict[str, str]) -> None:
+    arrays, found = loads(dumps({"x": bits(np.arange(3))}, metadata), "here")
+    assert found == metadata
+    assert same(arrays["x"], bits(np.arange(3)))
+
+
+def test_the_same_makes_the_same_bytes() -> None:
+    metadata = {name: name for name in "abcdefgh"}
+    backwards = dict(reversed(metadata.items()))
+    assert len({dumps({"x": bits(np.arange(3))}, each) for each in (metadata, backwards) * 5}) == 1
 
 
 @pytest.mark.parametrize("length", [0, 7, 40, -1])

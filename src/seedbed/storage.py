@@ -22,10 +22,11 @@ _DTYPES = "dtypes"
 
 
 def dumps(arrays: Mapping[str, Bits], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Encode arrays, and text metadata beside them, as the bytes of a safetensors file."""
+    """Encode arrays, and text metadata beside them, as the bytes of a safetensors file: of the same, the same bytes."""
     dtypes = {key: bits.dtype for key, bits in arrays.items()}
     tensors = {key: _storable(bits.array) for key, bits in arrays.items()}
-    return safetensors.numpy.save(tensors, metadata={**(metadata or {}), _DTYPES: json.dumps(dtypes)})
+    data = safetensors.numpy.save(tensors, metadata={**(metadata or {}), _DTYPES: json.dumps(dtypes)})
+    return _in_order(data) if metadata else data
 
 
 def loads(data: bytes, place: str) -> tuple[dict[str, Bits], dict[str, str]]:
@@ -36,11 +37,25 @@ def loads(data: bytes, place: str) -> tuple[dict[str, Bits], dict[str, str]]:
     """
     try:
         tensors = safetensors.numpy.load(data)
-        metadata: dict[str, str] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        metadata: dict[str, str] = json.loads(_header(data))["__metadata__"]
         dtypes: dict[str, str] = json.loads(metadata.pop(_DTYPES))
         return {key: _restored(tensors[key], dtype) for key, dtype in dtypes.items()}, metadata
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{place}: expected a whole safetensors file of Seedbed's, found: {error!r}") from None
+
+
+def _in_order(data: bytes) -> bytes:
+    """Sort the keys of the file's own metadata, which safetensors writes in another order each time."""
+    found = _header(data)
+    header = json.loads(found)
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[8 + len(found) :]))
+
+
+def _header(data: bytes) -> bytes:
+    return data[8 : 8 + int.from_bytes(data[:8], "little")]
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
