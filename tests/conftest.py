@@ -5,11 +5,15 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from hypothesis import settings
 
 from seedbed import environment
 from seedbed.record import SCHEMA_VERSION, Cell, Record
 
 Write = Callable[[str], None]
+
+settings.register_profile("untimed", settings.default, deadline=None)  # a busy machine is no finding
+settings.load_profile("untimed")
 
 
 @pytest.fixture

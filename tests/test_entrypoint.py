@@ -134,9 +134,9 @@ def test_a_signal_reaches_the_program(how: signal.Signals) -> None:
     assert process.stdout.readline() == "started\n"
     began = time.monotonic()
     process.send_signal(how)
-    process.communicate(timeout=20)
+    process.communicate(timeout=40)
     assert process.returncode == -how
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 20  # of the 60 that it would have slept
 
 
 def test_sigterm_ends_a_command_that_has_not_begun_its_work(tmp_path: Path) -> None:
@@ -144,5 +144,5 @@ def test_sigterm_ends_a_command_that_has_not_begun_its_work(tmp_path: Path) -> N
     process = subprocess.Popen([*COMMAND, "show", "."], cwd=tmp_path, stderr=subprocess.PIPE)
     with (tmp_path / "record.json").open("wb"):  # opened once it reads
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=40)
     assert process.returncode == -signal.SIGTERM

@@ -683,7 +683,7 @@ def test_no_process_is_left_however_the_check_ends(study: Write, tmp_path: Path,
     process = subprocess.Popen([*command, "--out", "out", "--jobs", "1"], stderr=subprocess.PIPE, text=True)
     pids = _wait_for(tmp_path / "pids.txt")
     os.kill(process.pid, how)
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
     assert ("interrupted; to go on" in error) == (how != signal.SIGKILL)
     assert not _alive_after(pids, seconds=5.0)
@@ -692,7 +692,7 @@ def test_no_process_is_left_however_the_check_ends(study: Write, tmp_path: Path,
 
 
 def _wait_for(path: Path) -> list[int]:
-    for _ in range(200):
+    for _ in range(600):
         if path.exists() and len(pids := path.read_text().split()) == 2:
             return [int(pid) for pid in pids]
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Processes that coverage does not measure: PyTorch's samples take more than twice as long under it."""
+"""Processes that coverage does not measure: those that take long take more than twice as long under it."""
 
 import os
 

@@ -22,11 +22,20 @@ _DTYPES = "dtypes"
 
 
 def dumps(arrays: Mapping[str, Bits], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Encode arrays, and text metadata beside them, as the bytes of a safetensors file: of the same, the same bytes."""
+    """Encode arrays, and text metadata beside them, as the bytes of a safetensors file."""
     dtypes = {key: bits.dtype for key, bits in arrays.items()}
     tensors = {key: _storable(bits.array) for key, bits in arrays.items()}
-    data = safetensors.numpy.save(tensors, metadata={**(metadata or {}), _DTYPES: json.dumps(dtypes)})
-    return _in_order(data) if metadata else data
+    return safetensors.numpy.save(tensors, metadata={**(metadata or {}), _DTYPES: json.dumps(dtypes)})
+
+
+def in_order(data: bytes) -> bytes:
+    """Sort the keys of the metadata that `dumps` encoded, which safetensors writes in another order each time."""
+    found = _header(data)
+    header = json.loads(found)
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[8 + len(found) :]))
 
 
 def loads(data: bytes, place: str) -> tuple[dict[str, Bits], dict[str, str]]:
@@ -42,16 +51,6 @@ def loads(data: bytes, place: str) -> tuple[dict[str, Bits], dict[str, str]]:
         return {key: _restored(tensors[key], dtype) for key, dtype in dtypes.items()}, metadata
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{place}: expected a whole safetensors file of Seedbed's, found: {error!r}") from None
-
-
-def _in_order(data: bytes) -> bytes:
-    """Sort the keys of the file's own metadata, which safetensors writes in another order each time."""
-    found = _header(data)
-    header = json.loads(found)
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8
-    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[8 + len(found) :]))
 
 
 def _header(data: bytes) -> bytes:

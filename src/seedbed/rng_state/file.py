@@ -21,7 +21,7 @@ from seedbed.bits import Bits, bits
 from seedbed.errors import RecordError, RngStateError
 from seedbed.rng_state.generators import BIT_GENERATORS
 from seedbed.rng_state.state import RngState, capture
-from seedbed.storage import dumps, loads, write_whole
+from seedbed.storage import dumps, in_order, loads, write_whole
 
 SCHEMA_VERSION = 1
 
@@ -44,7 +44,7 @@ class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def save(path: str | Path, state: RngState | None = None) -> None:
-    """Write a state (the one of now, if None) to a file, whole or not at all.
+    """Write a state (the one of now, if None) to a file, whole or not at all: a state is always the same file.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def save(path: str | Path, state: RngState | None = None) -> None:
     try:
         text = json.dumps({"schema_version": SCHEMA_VERSION, **_without_arrays(parts, arrays)}, allow_nan=False)
         _read(_document({_METADATA: text}), arrays)  # what could not be read again is not written
-        write_whole(Path(path), dumps(arrays, {_METADATA: text, _DIGEST: _digest(text, arrays)}))
+        write_whole(Path(path), in_order(dumps(arrays, {_METADATA: text, _DIGEST: _digest(text, arrays)})))
     except RecordError as error:
         raise RngStateError(str(error)) from None
     except (RngStateError, OSError, ValueError) as error:
