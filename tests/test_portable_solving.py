@@ -66,6 +66,20 @@ def test_gradients_are_pytorchs(name: str) -> None:
     torch.testing.assert_close(found, gradients(), rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("upper", [False, True])
+def test_the_deprecated_operations_are_the_same(upper: bool) -> None:
+    a, b = given(2)
+    aten = torch.ops.aten
+    with PortableMode():
+        factor = torch.linalg.cholesky(symmetric(a), upper=upper)
+        assert torch.equal(aten.cholesky(symmetric(a), upper), factor)
+        solution, copy = aten.triangular_solve(b, a, upper)
+        assert torch.equal(solution, torch.linalg.solve_triangular(a, b, upper=upper))
+        assert torch.equal(copy, a)
+        transposed = torch.linalg.solve_triangular(a.mT, b, upper=not upper)
+        assert torch.equal(aten.triangular_solve(b, a, upper, True)[0], transposed)
+
+
 def test_orthogonal_weights_train() -> None:
     maps = ("matrix_exp", "cayley", "householder")
     layers = [torch.nn.Linear(4, 4) for _ in maps]

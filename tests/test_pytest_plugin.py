@@ -809,9 +809,7 @@ def test_a_rerun_that_hangs_is_ended(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_a=HANGS.format(limit=15))
     result = pytester.runpytest_inprocess(*alone())
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["  baseline: failed: stopped: it took longer than the time limit of 15 s (time_limit)"]
-    )
+    result.stdout.fnmatch_lines(["  baseline: failed: stopped: it took longer than the time limit of 15 s *"])
     assert (pytester.path / "started").exists()
     assert left_behind(pytester.path) == []
 

@@ -16,6 +16,7 @@ import seedbed
 from seedbed.sessions import CPU_LOCK, CUDA_LOCK, installation
 from seedbed.sessions.packages import INDEX_VARIABLE, PYTORCH_CPU_INDEX
 from tests.fake_nox import StoppedError, fake_session
+from tests.unmeasured import unmeasured
 
 PYPROJECT = '[build-system]\nrequires = ["setuptools"]\n[project]\nname = "toy"\nversion = "1"\n'
 LOCK = "--find-links vendor\ntorch==2.13.0{} \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via seedbed\n"
@@ -385,7 +386,9 @@ def test_a_noxfile_takes_it_straight_from_a_wheel(tmp_path: Path) -> None:
         "import sys; sys.path.insert(0, 'seedbed-0.1.0-py3-none-any.whl'); from seedbed import sessions\n"
         "print(sessions.locks.__file__, sessions.CPU_LOCK, sorted({'numpy', 'torch', 'msgspec'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=unmeasured()
+    )
     assert done.stdout.split() == [
         "seedbed-0.1.0-py3-none-any.whl/seedbed/sessions/locks.py",
         "requirements.lock",
