@@ -2,7 +2,8 @@
 
 For each element of the result, the largest of what is added to it sets the grid (`fixed_point`): multiples of
 ``2**(e + bits - 53)``, of which ``2**bits`` add up exactly in float64, in any order, atomically or not. One slice
-holds more than float32's 24 bits; of float64, what one slice leaves over is put on a second and third grid.
+holds more than float32's 24 bits; of float64, what one slice leaves over is put on a second grid, and of more than
+``2**24`` numbers on a third. What the second leaves over of a number is below ``2**(2 * bits - 106)`` of the largest.
 
 To round to the grid, ``1.5 * 2**(e + bits - 1)`` is added and subtracted: J. Demmel, H. D. Nguyen: Parallel
 reproducible summation. IEEE Transactions on Computers 64 (2015), 2060-2070.
