@@ -29,7 +29,7 @@ BARE = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-
 pytestmark = pytest.mark.skipif(not IMAGE, reason="SEEDBED_IMAGE names no image: `nox -s image` builds one")
 
 
-def engine(*arguments: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+def engine(*arguments: str, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ENGINE, *arguments], capture_output=True, text=True, check=False, timeout=timeout)
 
 
@@ -37,7 +37,7 @@ def build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Build what lies in `folder` as the image was built, but for `arguments`, which win."""
     command = [*BUILD, *arguments, str(folder)]
     environ = {**os.environ, "DOCKER_BUILDKIT": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environ)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800, env=environ)
 
 
 def start(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -131,7 +131,7 @@ def test_the_same_bits_inside_and_outside(records: Path, tmp_path: Path) -> None
     variables = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "1337", "TORCHINDUCTOR_DETERMINISTIC": "1"}
     outside = tmp_path / "outside"
     command = [sys.executable, "-m", "seedbed", *arguments, "--out", str(outside)]
-    subprocess.run(command, env={**os.environ, **variables}, cwd=ROOT, check=True, capture_output=True, timeout=600)
+    subprocess.run(command, env={**os.environ, **variables}, cwd=ROOT, check=True, capture_output=True, timeout=1800)
     matches = compare_records(read(only(records)), read(outside), settings(ROOT / "pyproject.toml").promises)
     assert {match.comparison.relation if match.comparison else None for match in matches} == {Relation.IDENTICAL}
 
